@@ -1,0 +1,1 @@
+//! Packets: TUN to WireGuard to paths, and back.

@@ -1,0 +1,3 @@
+//! Warren.
+
+fn main() {}
