@@ -1,1 +1,3 @@
-//! Packets: TUN to WireGuard to paths, and back.
+//! Packets: from the TUN device through WireGuard to a path, and back.
+
+pub mod packet;
