@@ -1,0 +1,270 @@
+//! Who may connect, and for which protocols.
+//!
+//! A finished TLS handshake proves the peer's key. Then there are three kinds of peers:
+//!
+//! - members: every protocol;
+//! - holders of the key of a known invite: the join protocol alone, whatever the state of the invite (they may ask and
+//!   be told why not);
+//! - anybody else: the connection is refused before any protocol starts.
+//!
+//! [`Gate`] refuses and counts; [`MembersOnly`] hides one behaviour from everybody who is not a member. Both look at
+//! one [`Guests`] list, which the driver renews with every change of the roster. Who is no longer on it is
+//! disconnected at once.
+
+mod members_only;
+
+pub(crate) use members_only::MembersOnly;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    convert::Infallible,
+    net::IpAddr,
+    sync::{Arc, PoisonError, RwLock},
+    task::{Context, Poll, Waker},
+};
+
+use libp2p::{
+    Multiaddr, PeerId,
+    core::{Endpoint, transport::PortUse},
+    multiaddr::Protocol,
+    swarm::{
+        CloseConnection, ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler,
+        THandlerInEvent, THandlerOutEvent, ToSwarm, dummy,
+    },
+};
+
+/// Connections a member may have with us: QUIC and TCP from both sides at once, and a spare one for a reconnect.
+const PER_MEMBER: usize = 5;
+/// Connections that holders of one invite key may have with us: many devices may join by one code at the same time.
+const PER_INVITE: usize = 16;
+/// Connections of invite holders in all: joining takes a second, more at once is an attack.
+const INVITEES: usize = 64;
+/// Handshakes in flight from everybody, and from one address (a household behind one NAT).
+const PENDING: usize = 128;
+const PENDING_PER_IP: usize = 16;
+
+/// Who stands on the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// A member of the mesh.
+    Member,
+    /// A holder of the key of an invite that we know.
+    Invitee,
+}
+
+/// The list, shared by the gate and the behaviours behind it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Guests(Arc<RwLock<BTreeMap<PeerId, Standing>>>);
+
+impl Guests {
+    /// Where a peer stands; `None` is a stranger.
+    pub(crate) fn standing(&self, peer: &PeerId) -> Option<Standing> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(peer).copied()
+    }
+
+    fn replace(&self, list: BTreeMap<PeerId, Standing>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = list;
+    }
+}
+
+/// Why a connection was refused.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Neither a member nor a holder of a known invite.
+    #[error("the peer is neither a member of this mesh nor holds an invite to it")]
+    Stranger,
+    /// Cut off for its conduct.
+    #[error("the peer is cut off for its conduct")]
+    CutOff,
+    /// Too many connections of this peer.
+    #[error("the peer has too many connections")]
+    TooMany,
+    /// Too many handshakes at once.
+    #[error("too many handshakes at once")]
+    Busy,
+}
+
+/// The first behaviour of the swarm: what it refuses, no other behaviour sees.
+pub(crate) struct Gate {
+    guests: Guests,
+    cut_off: BTreeSet<PeerId>,
+    established: BTreeMap<PeerId, BTreeSet<ConnectionId>>,
+    pending: BTreeMap<ConnectionId, Option<IpAddr>>,
+    closing: VecDeque<PeerId>,
+    refused: u64,
+    waker: Option<Waker>,
+}
+
+impl Gate {
+    pub(crate) fn new(guests: Guests) -> Self {
+        Self {
+            guests,
+            cut_off: BTreeSet::new(),
+            established: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            closing: VecDeque::new(),
+            refused: 0,
+            waker: None,
+        }
+    }
+
+    /// Renews the list; whoever lost the standing it connected with is disconnected.
+    pub(crate) fn admit(&mut self, list: BTreeMap<PeerId, Standing>) {
+        let changed = |peer: &&PeerId| self.guests.standing(peer) != list.get(peer).copied();
+        let closing: Vec<PeerId> = self.established.keys().filter(changed).copied().collect();
+        self.guests.replace(list);
+        self.closing.extend(closing);
+        self.wake();
+    }
+
+    /// Disconnects a peer and refuses it until [`Self::forgive`].
+    pub(crate) fn cut_off(&mut self, peer: PeerId) {
+        self.cut_off.insert(peer);
+        self.closing.push_back(peer);
+        self.wake();
+    }
+
+    /// Lets a peer in again that was cut off.
+    pub(crate) fn forgive(&mut self, peer: &PeerId) {
+        self.cut_off.remove(peer);
+    }
+
+    /// How many connections were refused so far.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    fn check(&mut self, peer: &PeerId) -> Result<(), Refusal> {
+        if self.cut_off.contains(peer) {
+            return Err(Refusal::CutOff);
+        }
+        let limit = match self.guests.standing(peer) {
+            Some(Standing::Member) => PER_MEMBER,
+            Some(Standing::Invitee) if self.invitees() >= INVITEES => return Err(Refusal::Busy),
+            Some(Standing::Invitee) => PER_INVITE,
+            None => return Err(Refusal::Stranger),
+        };
+        match self.established.get(peer) {
+            Some(connections) if connections.len() >= limit => Err(Refusal::TooMany),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn invitees(&self) -> usize {
+        let invitee = |(peer, _): &(&PeerId, _)| self.guests.standing(peer) == Some(Standing::Invitee);
+        self.established.iter().filter(invitee).map(|(_, connections)| connections.len()).sum()
+    }
+
+    fn denied(&mut self, refusal: Refusal) -> ConnectionDenied {
+        self.refused = self.refused.saturating_add(1);
+        ConnectionDenied::new(refusal)
+    }
+}
+
+fn ip(address: &Multiaddr) -> Option<IpAddr> {
+    match address.iter().next() {
+        Some(Protocol::Ip4(ip)) => Some(ip.into()),
+        Some(Protocol::Ip6(ip)) => Some(ip.into()),
+        _ => None,
+    }
+}
+
+impl NetworkBehaviour for Gate {
+    type ConnectionHandler = dummy::ConnectionHandler;
+    type ToSwarm = Infallible;
+
+    fn handle_pending_inbound_connection(
+        &mut self,
+        connection: ConnectionId,
+        _: &Multiaddr,
+        remote: &Multiaddr,
+    ) -> Result<(), ConnectionDenied> {
+        let ip = ip(remote);
+        let same_ip = self.pending.values().filter(|pending| **pending == ip).count();
+        if self.pending.len() >= PENDING || same_ip >= PENDING_PER_IP {
+            return Err(self.denied(Refusal::Busy));
+        }
+        self.pending.insert(connection, ip);
+        Ok(())
+    }
+
+    fn handle_established_inbound_connection(
+        &mut self,
+        connection: ConnectionId,
+        peer: PeerId,
+        _: &Multiaddr,
+        _: &Multiaddr,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.pending.remove(&connection);
+        self.check(&peer).map_err(|refusal| self.denied(refusal))?;
+        Ok(dummy::ConnectionHandler)
+    }
+
+    fn handle_pending_outbound_connection(
+        &mut self,
+        _: ConnectionId,
+        peer: Option<PeerId>,
+        _: &[Multiaddr],
+        _: Endpoint,
+    ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
+        let refusal = match peer {
+            // We dial members, never addresses of whoever may answer there.
+            None => Refusal::Stranger,
+            Some(peer) => match self.check(&peer) {
+                Ok(()) => return Ok(Vec::new()),
+                Err(refusal) => refusal,
+            },
+        };
+        Err(self.denied(refusal))
+    }
+
+    fn handle_established_outbound_connection(
+        &mut self,
+        _: ConnectionId,
+        peer: PeerId,
+        _: &Multiaddr,
+        _: Endpoint,
+        _: PortUse,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.check(&peer).map_err(|refusal| self.denied(refusal))?;
+        Ok(dummy::ConnectionHandler)
+    }
+
+    fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+        if let FromSwarm::ConnectionEstablished(established) = event {
+            self.established.entry(established.peer_id).or_default().insert(established.connection_id);
+        } else if let FromSwarm::ConnectionClosed(closed) = event {
+            if let Some(connections) = self.established.get_mut(&closed.peer_id) {
+                connections.remove(&closed.connection_id);
+                if connections.is_empty() {
+                    self.established.remove(&closed.peer_id);
+                }
+            }
+        } else if let FromSwarm::ListenFailure(failure) = event {
+            self.pending.remove(&failure.connection_id);
+        }
+    }
+
+    fn on_connection_handler_event(
+        &mut self,
+        _: PeerId,
+        _: ConnectionId,
+        event: THandlerOutEvent<Self>,
+    ) {
+        match event {}
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Infallible, THandlerInEvent<Self>>> {
+        if let Some(peer_id) = self.closing.pop_front() {
+            return Poll::Ready(ToSwarm::CloseConnection { peer_id, connection: CloseConnection::All });
+        }
+        self.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
