@@ -1,0 +1,131 @@
+//! One machine: a network namespace in which commands run.
+
+use std::fs;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+
+use crate::node::Node;
+use crate::{Daemon, Outcome};
+
+/// A machine of a [`World`](crate::World).
+#[derive(Clone, Debug)]
+pub struct Machine {
+    device: patchbay::Device,
+    node: Node,
+    directory: PathBuf,
+    warren: PathBuf,
+}
+
+impl Machine {
+    pub(crate) fn new(device: patchbay::Device, directory: PathBuf, warren: PathBuf) -> Self {
+        fs::create_dir_all(&directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
+        Self { node: Node::Device(device.clone()), device, directory, warren }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.device.name()
+    }
+
+    /// Its own directory, for state, socket and logs.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The directory in which its daemon keeps its state.
+    #[must_use]
+    pub fn state(&self) -> PathBuf {
+        self.directory.join("state")
+    }
+
+    /// The socket of its daemon.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.directory.join("warren.sock")
+    }
+
+    /// Its IPv4 address on its network.
+    #[must_use]
+    pub fn ipv4(&self) -> Option<Ipv4Addr> {
+        self.device.ip()
+    }
+
+    /// Its IPv6 address on its network.
+    #[must_use]
+    pub fn ipv6(&self) -> Option<Ipv6Addr> {
+        self.device.ip6()
+    }
+
+    /// Runs `program` here and waits for its end.
+    #[must_use]
+    pub fn run(&self, program: &str, arguments: &[&str]) -> Outcome {
+        self.node.run(program, arguments, "")
+    }
+
+    /// Runs a line of shell here, which must succeed, and returns what it printed.
+    pub fn shell(&self, line: &str) -> String {
+        self.node.shell(line)
+    }
+
+    /// Loads nftables rules, for instance to cut a cable.
+    pub fn nft(&self, rules: &str) {
+        self.node.nft(rules);
+    }
+
+    /// Starts `command` here, with pipes for its streams, without waiting. It dies with the world.
+    #[must_use]
+    pub fn spawn(&self, command: &Command) -> Child {
+        self.node.spawn(command)
+    }
+
+    /// Runs `warren ARGUMENTS` against the daemon of this machine.
+    #[must_use]
+    pub fn warren(&self, arguments: &[&str]) -> Outcome {
+        let socket = self.socket().display().to_string();
+        let mut line = arguments.to_vec();
+        line.extend(["--socket", &socket]);
+        self.run(&self.warren.display().to_string(), &line)
+    }
+
+    /// Starts `warren up ARGUMENTS` here, without waiting for it to be ready.
+    #[must_use]
+    pub fn up(&self, arguments: &[&str]) -> Daemon {
+        Daemon::start(self.clone(), &self.warren, arguments)
+    }
+
+    /// Whether ping(8) gets a reply from `address` to one of `count` packets, 0.1 s apart.
+    #[must_use]
+    pub fn pings(&self, address: &str, count: u32) -> bool {
+        let count = count.to_string();
+        self.run("ping", &["-n", "-q", "-c", &count, "-i", "0.1", "-W", "1", address]).succeeded()
+    }
+
+    /// The hardware addresses of its interfaces.
+    #[must_use]
+    pub fn hardware_addresses(&self) -> Vec<String> {
+        let lines = self.shell("ip -o link show type veth");
+        let after = |line: &str| line.split("link/ether ").nth(1)?.split(' ').next().map(str::to_owned);
+        lines.lines().filter_map(after).collect()
+    }
+
+    /// Its processes, as command lines, without those of the test itself.
+    #[must_use]
+    pub fn processes(&self) -> Vec<String> {
+        let namespace = self.shell("readlink /proc/self/ns/net");
+        let entries = fs::read_dir("/proc").map_or_else(|_| Vec::new(), |all| all.flatten().collect());
+        let mut lines = Vec::new();
+        for entry in entries {
+            let path = entry.path();
+            let here = fs::read_link(path.join("ns/net"))
+                .is_ok_and(|link| link.to_string_lossy() == namespace.trim());
+            if here && let Ok(line) = fs::read_to_string(path.join("cmdline")) {
+                lines.push(line.replace('\0', " ").trim().to_owned());
+            }
+        }
+        lines.sort();
+        lines
+    }
+}
