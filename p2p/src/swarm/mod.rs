@@ -1,5 +1,7 @@
 //! How libp2p is assembled here.
 
+mod gate;
 pub mod quic;
 mod tls;
-mod gate;
+mod transport;
+mod tunnel_guard;

@@ -23,6 +23,8 @@ mod stream;
 mod transport;
 
 pub(crate) use address::{from_multiaddr, to_multiaddr};
+#[cfg(test)]
+use connection::Connection;
 pub(crate) use transport::{Closer, Transport};
 
 use std::{io, net::SocketAddr};
