@@ -3,6 +3,8 @@
 //! Rules look at code alone; comments and string contents are taken out first. Every rule has a sample that must
 //! make it fire, so that none of them can go blind.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 #[path = "tidy/code.rs"]
 mod code;
 #[path = "tidy/rules.rs"]

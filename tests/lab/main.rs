@@ -6,7 +6,17 @@
 //! `cargo nextest run --profile lab two_machines_with_only_a_code_ping_each_other`.
 //! `WARREN_LAB_LOG=debug` says how much the daemons log; their logs are shown when a test fails.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 mod bench_itself;
+mod crowd;
+mod joining;
+mod looking;
+mod mesh;
+mod obstacles;
+mod refusing;
+mod restarting;
+mod trespassing;
 
 use std::process::ExitCode;
 
@@ -33,6 +43,47 @@ fn main() -> ExitCode {
             machines_of_one_lan_reach_each_other_and_nobody_else
             a_home_router_translates_and_drops_what_nobody_asked_for
             a_footprint_notices_what_is_left_behind;
+        joining:
+            two_machines_with_only_a_pasted_code_ping_each_other
+            a_code_connects_across_the_internet
+            a_lan_without_internet_joins_by_mdns_alone
+            a_third_member_admits_the_newcomer_while_the_founder_sleeps
+            one_of_two_partitions_wins_a_single_use_code;
+        restarting:
+            killed_daemons_meet_again_without_mdns_and_leave_nothing
+            a_terminated_daemon_leaves_the_machine_as_it_found_it
+            down_stops_the_daemon_and_cleans_up
+            a_killed_daemon_leaves_nothing_after_the_next_start_and_stop
+            a_second_daemon_on_the_same_state_changes_nothing;
+        refusing:
+            a_code_that_was_not_copied_whole_is_refused_as_such
+            an_expired_code_is_refused
+            a_used_up_code_is_refused
+            a_multi_use_code_admits_as_many_as_it_says
+            a_revoked_code_is_refused
+            ones_own_code_is_refused
+            a_code_of_an_unreachable_mesh_says_that_nobody_answers
+            a_bad_or_taken_name_is_refused
+            a_device_alone_in_its_mesh_moves_to_the_one_it_joins;
+        obstacles:
+            a_taken_port_is_refused_if_asked_for_and_stepped_over_if_not
+            a_state_directory_that_cannot_be_written_is_refused
+            a_full_disk_is_refused_at_the_start
+            a_disk_that_fills_up_loses_nothing_and_makes_no_half_invite
+            a_damaged_store_is_named_with_a_way_out
+            a_machine_without_tun_is_told_so
+            a_user_without_rights_is_told_what_to_run
+            a_configuration_with_an_unknown_setting_is_refused
+            a_taken_interface_name_is_refused;
+        looking:
+            a_peer_answers_to_all_its_names_in_any_case
+            peers_are_listed_and_filtered
+            what_is_allowed_already_is_said_to_be;
+        trespassing:
+            no_packet_goes_to_anybody_but_peers
+            a_member_cannot_speak_in_anothers_name;
+        crowd:
+            twenty_four_members_all_ping_each_other;
     };
     libtest_mimic::run(&arguments, trials).exit_code()
 }

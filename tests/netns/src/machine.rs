@@ -1,7 +1,7 @@
 //! One machine: a network namespace in which commands run.
 
 use std::fs;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
@@ -101,6 +101,15 @@ impl Machine {
     pub fn pings(&self, address: &str, count: u32) -> bool {
         let count = count.to_string();
         self.run("ping", &["-n", "-q", "-c", &count, "-i", "0.1", "-W", "1", address]).succeeded()
+    }
+
+    /// Occupies a UDP port here, until the socket is dropped.
+    #[must_use]
+    pub fn bind_udp(&self, address: &str) -> UdpSocket {
+        let name = address.to_owned();
+        // Sockets of the standard library accept IPv4 on `::` too, unless IPv4 is bound first.
+        let bound = self.device.run_sync(move || Ok(UdpSocket::bind(name)?));
+        bound.unwrap_or_else(|error| panic!("{address}: {error:#}"))
     }
 
     /// The hardware addresses of its interfaces.

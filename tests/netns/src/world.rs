@@ -63,7 +63,7 @@ impl World {
             "table inet guard { chain input { type filter hook input priority 0; policy accept;
                 iifname \"ix\" ct state established,related accept
                 iifname \"ix\" icmp type echo-request accept
-                iifname \"ix\" drop; } }",
+                iifname \"ix\" drop; }; }",
         );
         network
     }

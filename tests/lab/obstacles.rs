@@ -1,0 +1,102 @@
+//! Machines that are in the way: taken ports, full disks, missing devices. Each its own message and exit code.
+
+use warren_netns::{Footprint, Machine};
+
+use crate::mesh::{START, STOP, device, found, invite, invites, restart, world};
+
+/// A machine on its own.
+fn machine() -> (warren_netns::World, Machine) {
+    let world = world();
+    let machine = world.machine("nas", &world.lan("lan"));
+    (world, machine)
+}
+
+/// `up` with these arguments, which must end with `code` and say `part`, leaving nothing.
+fn refuses(machine: &Machine, arguments: &[&str], code: i32, part: &str) {
+    let bare = Footprint::of(machine);
+    let _ = machine.up(arguments).ends(START).expect_failure(code, part);
+    bare.assert_unchanged(machine);
+}
+
+pub(crate) fn a_taken_port_is_refused_if_asked_for_and_stepped_over_if_not() {
+    let (_world, nas) = machine();
+    let _taken = [nas.bind_udp("0.0.0.0:41820"), nas.bind_udp("[::]:41820")];
+    refuses(&nas, &["--port", "41820"], 21, "41820");
+    let daemon = found(&nas);
+    assert_eq!(device(&nas)["port"], 41821);
+    daemon.stop(STOP);
+}
+
+pub(crate) fn a_state_directory_that_cannot_be_written_is_refused() {
+    let (_world, nas) = machine();
+    nas.shell(&format!("mkdir -p {0}; mount -t tmpfs -o ro tmpfs {0}", nas.state().display()));
+    refuses(&nas, &[], 25, "--state");
+}
+
+pub(crate) fn a_full_disk_is_refused_at_the_start() {
+    let (_world, nas) = machine();
+    nas.shell(&format!("mkdir -p {0}; mount -t tmpfs -o size=64k tmpfs {0}", nas.state().display()));
+    refuses(&nas, &[], 28, "full");
+}
+
+pub(crate) fn a_disk_that_fills_up_loses_nothing_and_makes_no_half_invite() {
+    let (_world, nas) = machine();
+    let state = nas.state().display().to_string();
+    nas.shell(&format!("mkdir -p {state}; mount -t tmpfs -o size=16m tmpfs {state}"));
+    let daemon = found(&nas);
+    let _ = invite(&nas, &[]);
+    nas.shell(&format!("dd if=/dev/zero of={state}/fill bs=4k 2>/dev/null || true"));
+    let refused = (0..2000).map(|_| nas.warren(&["invite"])).find(|outcome| !outcome.succeeded());
+    let refused = refused.expect("the disk is full at some time");
+    let _ = refused.expect_failure(28, "full");
+    let kept = invites(&nas).len();
+    daemon.kill();
+    nas.shell(&format!("rm {state}/fill"));
+    let _nas = restart(&nas);
+    assert_eq!(invites(&nas).len(), kept);
+    let _ = invite(&nas, &[]);
+}
+
+pub(crate) fn a_damaged_store_is_named_with_a_way_out() {
+    let (_world, nas) = machine();
+    found(&nas).stop(STOP);
+    let state = nas.state().display().to_string();
+    let files = nas.shell(&format!("find {state} -path '*store*' -type f -size +0"));
+    assert!(files.lines().count() > 0, "no store in {state}");
+    for file in files.lines() {
+        nas.shell(&format!("head -c 4096 /dev/urandom > {file}"));
+    }
+    let bare = Footprint::of(&nas);
+    let outcome = nas.up(&[]).ends(START);
+    assert!(matches!(outcome.code, Some(26 | 27)), "{outcome}");
+    let last = outcome.stderr.lines().rev().take(4).collect::<Vec<_>>().join(" ");
+    assert!(last.contains(&state) && !outcome.stderr.contains("panicked"), "{outcome}");
+    bare.assert_unchanged(&nas);
+}
+
+pub(crate) fn a_machine_without_tun_is_told_so() {
+    let (_world, nas) = machine();
+    nas.shell("mount -t tmpfs tmpfs /dev/net");
+    refuses(&nas, &[], 23, "/dev/net/tun");
+}
+
+pub(crate) fn a_user_without_rights_is_told_what_to_run() {
+    let (_world, nas) = machine();
+    let binary = env!("CARGO_BIN_EXE_warren");
+    let state = nas.state().display().to_string();
+    let arguments = ["--bounding-set=-net_admin", "--", binary, "up", "--state", &state];
+    let _ = nas.run("setpriv", &arguments).expect_failure(24, "sudo");
+}
+
+pub(crate) fn a_configuration_with_an_unknown_setting_is_refused() {
+    let (_world, nas) = machine();
+    let file = nas.directory().join("warren.toml").display().to_string();
+    nas.shell(&format!("echo 'ownership = \"any\"' > {file}"));
+    refuses(&nas, &["--config", &file], 30, "ownership");
+}
+
+pub(crate) fn a_taken_interface_name_is_refused() {
+    let (_world, nas) = machine();
+    nas.shell("ip tuntap add warren7 mode tun");
+    refuses(&nas, &["--tun", "warren7"], 36, "warren7");
+}

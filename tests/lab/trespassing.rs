@@ -1,0 +1,74 @@
+//! What must not happen: packets to strangers, packets from strangers.
+
+use warren_netns::{Machine, until};
+
+use crate::mesh::{MEET, STOP, agree, found, invite, join, own, reach_each_other, reaches, restart, world};
+
+/// Counts what `machine` sends to anybody but `friends`, multicast groups of the LAN, and its own tunnel.
+fn watch(machine: &Machine, friends: &[&Machine]) {
+    let v4: Vec<String> =
+        friends.iter().filter_map(|friend| friend.ipv4()).map(|ip| ip.to_string()).collect();
+    let v6: Vec<String> =
+        friends.iter().filter_map(|friend| friend.ipv6()).map(|ip| ip.to_string()).collect();
+    machine.nft(&format!(
+        "table inet watch {{ chain output {{ type filter hook output priority 0;
+            oifname != eth0 accept
+            icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit, mld-listener-report, mld2-listener-report }} accept
+            ip protocol igmp accept
+            ip daddr 224.0.0.251 udp dport 5353 accept
+            ip6 daddr ff02::fb udp dport 5353 accept
+            ip6 daddr fe80::/10 accept
+            ip daddr {{ {} }} accept
+            ip6 daddr {{ {} }} accept
+            log prefix \"stranger \" counter
+        }}; }}",
+        v4.join(", "),
+        v6.join(", ")
+    ));
+}
+
+/// How many packets `watch` has counted.
+fn strangers(machine: &Machine) -> u64 {
+    let listing = machine.shell("nft list table inet watch");
+    let count = listing.lines().find_map(|line| line.split("counter packets ").nth(1));
+    count.and_then(|count| count.split(' ').next()).and_then(|count| count.parse().ok()).expect("a counter")
+}
+
+pub(crate) fn no_packet_goes_to_anybody_but_peers() {
+    let world = world();
+    // With a way to the whole Internet, so that calling home would be possible.
+    let (street, avenue) = (world.public("street"), world.public("avenue"));
+    let (nas, laptop) = (world.machine("nas", &street), world.machine("laptop", &avenue));
+    watch(&nas, &[&laptop]);
+    watch(&laptop, &[&nas]);
+    let (one, _laptop) = (found(&nas), join(&laptop, &invite(&nas, &[])));
+    reach_each_other(&nas, &laptop);
+    one.stop(STOP);
+    let _nas = restart(&nas);
+    reach_each_other(&nas, &laptop);
+    assert_eq!((strangers(&nas), strangers(&laptop)), (0, 0));
+    // The watch would have seen it.
+    let _ = nas.run("ping", &["-c", "1", "-W", "1", "192.0.2.1"]);
+    assert_eq!(strangers(&nas), 1);
+}
+
+pub(crate) fn a_member_cannot_speak_in_anothers_name() {
+    let world = world();
+    let lan = world.lan("lan");
+    let [nas, honest, liar] = ["nas", "honest", "liar"].map(|name| world.machine(name, &lan));
+    let _nas = found(&nas);
+    let _members = [&honest, &liar].map(|machine| join(machine, &invite(&nas, &[])));
+    agree(&[&nas, &honest, &liar], 3);
+    reaches(&liar, &nas);
+    let (address, stolen) = (own(&nas, "ipv4"), own(&honest, "ipv4"));
+    let tun = own(&liar, "tun");
+    nas.nft(&format!(
+        "table inet seen {{ chain input {{ type filter hook input priority 0; ip saddr {stolen} icmp type echo-request counter; }}; }}"
+    ));
+    let counted = || nas.shell("nft list table inet seen").contains("packets 0 ");
+    liar.shell(&format!("ip route del {stolen} dev {tun} 2>/dev/null; ip address add {stolen}/32 dev {tun}"));
+    let _ = liar.run("ping", &["-n", "-c", "5", "-i", "0.1", "-W", "1", "-I", &stolen, &address]);
+    assert!(counted(), "packets in another's name arrived:\n{}", nas.shell("nft list table inet seen"));
+    // The same from the honest one does arrive.
+    until(MEET, "the honest one is heard", || (honest.pings(&address, 1) && !counted()).then_some(()));
+}
