@@ -1,0 +1,391 @@
+//! The agent of one peer: its inputs and outputs. What to send when is in `schedule.rs`, which pair to use in `choice.rs`.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::budget::Bucket;
+use super::candidate::{MAX_CANDIDATES, Source, usable};
+use super::pair::Pair;
+use super::probe::{Codec, Message, ProbeError, ProbeKey};
+use super::random::Random;
+use super::replay::{Freshness, Sessions};
+use super::{Event, PathInfo, Transmit};
+
+/// Pings: three rounds to a full list of candidates at once, then 40/s; a search over six candidates stays within it.
+const PINGS: (u32, u32) = (96, 40);
+/// Pongs: what the peer's own budget lets it ask for.
+const PONGS: (u32, u32) = (128, 48);
+/// Pongs to pings that may be replays: enough for the first rounds of an honest peer.
+const FIRST_CONTACTS: (u32, u32) = (48, 16);
+/// A ping of the peer is answered by one of ours, unless one left for there this short a time ago.
+const TRIGGER_SPACING: Duration = Duration::from_millis(50);
+/// A pair heard within this time needs no successor because a packet came from elsewhere.
+pub(crate) const HEALTHY: Duration = Duration::from_secs(1);
+/// A clock that is this late at a deadline jumped, or slept: what was under way then is no evidence.
+const JUMP: Duration = Duration::from_secs(10);
+/// Traffic that rested this long and wants the peer again gets a round at once.
+const FRESH_WANT: Duration = Duration::from_secs(15);
+/// Events nobody fetched; the oldest go.
+const MAX_EVENTS: usize = 16;
+
+/// Finds and keeps the best way to one peer. See the module's page.
+pub struct Agent {
+    pub(super) codec: Codec,
+    pub(super) random: Random,
+    /// This run of ours, in the pings.
+    pub(super) session: u64,
+    pub(super) sequence: u64,
+    /// The challenge the peer handed us last.
+    pub(super) proof: u64,
+    sessions: Sessions,
+    /// Which of the two keeps an idle path alive.
+    pub(super) ours_is_smaller: bool,
+
+    pub(super) pairs: Vec<Pair>,
+    /// Where WireGuard sends.
+    pub(super) active: Option<SocketAddr>,
+    /// Since when `active` is what it is.
+    pub(super) active_since: Instant,
+    pub(super) challenger: Option<super::choice::Challenger>,
+    /// The verified path last told.
+    pub(super) info: Option<PathInfo>,
+    pub(super) search: Option<super::schedule::Search>,
+    /// The last packet that wanted the peer.
+    pub(super) wanted_at: Option<Instant>,
+    /// The last packet in either direction.
+    pub(super) used_at: Option<Instant>,
+    /// The first packet sent since the peer was last heard on the active pair.
+    pub(super) waiting_since: Option<Instant>,
+    /// When the active pair began to miss answers, and all others were asked.
+    pub(super) silent_since: Option<Instant>,
+
+    pub(super) pings: Bucket,
+    pongs: Bucket,
+    first_contacts: Bucket,
+    pub(super) transmits: VecDeque<Transmit>,
+    events: VecDeque<Event>,
+    pub(super) deadline: Option<Instant>,
+}
+
+impl Agent {
+    /// An agent without candidates. `ours_is_smaller` must differ on the two sides (compare the public keys); `seed` must differ in each run.
+    #[must_use]
+    pub fn new(key: ProbeKey, ours_is_smaller: bool, seed: u64, now: Instant) -> Self {
+        let mut random = Random::new(&key, seed);
+        let bucket = |(capacity, per_second)| Bucket::new(capacity, per_second, now);
+        Self {
+            codec: Codec::new(&key, ours_is_smaller),
+            session: random.next(),
+            sessions: Sessions::new(random.next()),
+            random,
+            sequence: 0,
+            proof: 0,
+            ours_is_smaller,
+            pairs: Vec::new(),
+            active: None,
+            active_since: now,
+            challenger: None,
+            info: None,
+            search: None,
+            wanted_at: None,
+            used_at: None,
+            waiting_since: None,
+            silent_since: None,
+            pings: bucket(PINGS),
+            pongs: bucket(PONGS),
+            first_contacts: bucket(FIRST_CONTACTS),
+            transmits: VecDeque::new(),
+            events: VecDeque::new(),
+            deadline: None,
+        }
+    }
+
+    /// The tag of the probes that are for this agent.
+    #[must_use]
+    pub fn tag_in(&self) -> [u8; 8] {
+        self.codec.tag_in()
+    }
+
+    /// Where WireGuard should send; not verified yet right after roaming.
+    #[must_use]
+    pub fn best(&self) -> Option<SocketAddr> {
+        self.active
+    }
+
+    /// The verified path in use.
+    #[must_use]
+    pub fn info(&self) -> Option<PathInfo> {
+        self.info
+    }
+
+    /// When [`Self::handle_timeout`] wants to be called. Changes with every input.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// The next probe to send.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.transmits.pop_front()
+    }
+
+    /// The next thing to tell.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Time passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.advance(now);
+        self.run(now);
+    }
+
+    /// The addresses the peer tells of itself, best guess first; they replace those told before. What has proved itself stays.
+    pub fn set_candidates(&mut self, candidates: &[SocketAddr], now: Instant) {
+        self.advance(now);
+        let mut told: Vec<SocketAddr> = Vec::new();
+        for address in candidates.iter().filter_map(|address| usable(*address)) {
+            if !told.contains(&address) && told.len() < MAX_CANDIDATES {
+                told.push(address);
+            }
+        }
+        let active = self.active;
+        self.pairs.retain_mut(|pair| {
+            if told.contains(&pair.address) {
+                pair.source = Source::Told;
+                return true;
+            }
+            match pair.source {
+                Source::Learned(_) => true,
+                Source::Told => {
+                    pair.source = Source::Learned(now);
+                    pair.verified.is_some() || active == Some(pair.address)
+                }
+            }
+        });
+        let mut news = false;
+        for address in told {
+            if self.pair_at(address).is_none() {
+                self.add(Pair::new(address, Source::Told));
+                news = true;
+            }
+        }
+        if (news || self.info.is_none()) && !self.pairs.is_empty() {
+            self.start_search(now);
+        }
+        self.run(now);
+    }
+
+    /// Our own network changed: nothing known of any pair holds, so all are tried at once. The active one carries on until it misses answers.
+    pub fn network_changed(&mut self, now: Instant) {
+        self.advance(now);
+        for pair in &mut self.pairs {
+            pair.forget();
+        }
+        self.challenger = None;
+        self.silent_since = None;
+        if self.active.is_some() || self.is_wanted(now) {
+            self.start_search(now);
+        }
+        self.run(now);
+    }
+
+    /// A packet waits for the peer, or was just sent to it. Cheap enough for every packet.
+    pub fn want(&mut self, now: Instant) {
+        self.advance(now);
+        let rested = self.wanted_at.is_none_or(|at| at + FRESH_WANT <= now);
+        self.wanted_at = Some(now);
+        self.used_at = Some(now);
+        if self.waiting_since.is_some() && !rested {
+            return;
+        }
+        self.waiting_since.get_or_insert(now);
+        match self.active {
+            None if self.search.is_none() && !self.pairs.is_empty() => self.start_search(now),
+            None if rested => self.ask_all(),
+            // Kept alive no longer: it may be gone, so the others are asked too, and it answers soonest if it lives.
+            Some(active)
+                if rested && !self.was_heard_within(active, super::schedule::KEEP_ALIVE * 2, now) =>
+            {
+                self.ask_all();
+            }
+            Some(_) | None => {}
+        }
+        self.run(now);
+    }
+
+    /// A WireGuard packet of this peer came from `from` and was authentic. Cheap when it came over the active pair.
+    pub fn handle_authenticated_packet(&mut self, from: SocketAddr, now: Instant) {
+        self.advance(now);
+        let Some(from) = usable(from) else { return };
+        self.used_at = Some(now);
+        let Some(active) = self.active else {
+            self.learn(from, now);
+            self.activate(from, now);
+            self.run(now);
+            return;
+        };
+        let known = self.pair_at(from).map(|pair| {
+            pair.heard = Some(now);
+            (pair.verified.is_some(), pair.distrusted_until.is_some_and(|until| until > now))
+        });
+        if from == active {
+            self.waiting_since = None;
+            self.silent_since = None;
+            return;
+        }
+        match known {
+            // The peer uses another of its addresses; that is its choice. Ours stands while it carries, so ask it.
+            Some((true, _)) => self.doubt_active(now),
+            Some((false, true)) => {}
+            Some((false, false)) if self.was_heard_within(active, HEALTHY, now) => {
+                self.ask(from);
+                self.doubt_active(now);
+            }
+            Some((false, false)) | None => {
+                self.learn(from, now);
+                self.activate(from, now);
+            }
+        }
+        self.run(now);
+    }
+
+    /// A datagram that [`super::probe::peek`] gave our tag for.
+    ///
+    /// # Errors
+    ///
+    /// Says why it was refused; then it changed nothing.
+    pub fn handle_probe(
+        &mut self,
+        from: SocketAddr,
+        datagram: &[u8],
+        now: Instant,
+    ) -> Result<(), ProbeError> {
+        let from = usable(from).ok_or(ProbeError::UnusableSource)?;
+        match self.codec.decode(datagram)? {
+            Message::Ping { transaction, session, sequence, challenge } => {
+                let random = &mut self.random;
+                let freshness = self.sessions.judge(session, sequence, challenge, || random.next());
+                let bucket = match freshness {
+                    Freshness::Fresh => &mut self.pongs,
+                    Freshness::Unproven => &mut self.first_contacts,
+                    Freshness::Replayed => return Err(ProbeError::Replayed),
+                };
+                if !bucket.take(now) {
+                    return Err(ProbeError::OverBudget);
+                }
+                self.advance(now);
+                let challenge = self.sessions.challenge_for(session);
+                self.send(from, &Message::Pong { transaction, challenge, seen: from });
+                if freshness == Freshness::Fresh {
+                    self.handle_fresh_ping(from, now);
+                }
+            }
+            Message::Pong { transaction, challenge, seen } => {
+                let pair = self.pair_at(from).ok_or(ProbeError::Unsolicited)?;
+                let seen_before = pair.verified.as_ref().map(|verified| verified.seen);
+                if !pair.answered(transaction, seen, now) {
+                    return Err(ProbeError::Unsolicited);
+                }
+                self.advance(now);
+                // Tell the peer at once that we are no replay: it believes nothing of us before.
+                if std::mem::replace(&mut self.proof, challenge) != challenge {
+                    self.ask(from);
+                }
+                if seen_before != Some(seen) && usable(seen).is_some() {
+                    self.push_event(Event::Observed(seen));
+                }
+                self.handle_pong(from, now);
+            }
+        }
+        self.run(now);
+        Ok(())
+    }
+
+    fn handle_fresh_ping(&mut self, from: SocketAddr, now: Instant) {
+        self.learn(from, now);
+        if let Some(pair) = self.pair_at(from) {
+            pair.pinged = Some(now);
+            let unverified = pair.verified.is_none();
+            let rested = pair.last_sent.is_none_or(|at| at + TRIGGER_SPACING <= now);
+            // RFC 8445 section 7.3.1.4, triggered checks.
+            pair.pending |= unverified && rested;
+        }
+        if self.active.is_none() && self.search.is_none() {
+            self.start_search(now);
+        }
+    }
+
+    /// Adds an address that the peer proved to use, or renews it.
+    fn learn(&mut self, address: SocketAddr, now: Instant) {
+        match self.pair_at(address) {
+            Some(pair) => {
+                if let Source::Learned(at) = &mut pair.source {
+                    *at = now;
+                }
+            }
+            None => self.add(Pair::new(address, Source::Learned(now))),
+        }
+    }
+
+    /// Adds a pair; the least useful one makes room for it.
+    fn add(&mut self, pair: Pair) {
+        if self.pairs.len() >= MAX_CANDIDATES {
+            let active = self.active;
+            // The oldest learned, else the last told one that never answered, else the last told.
+            let rank = |index: usize, pair: &Pair| match pair.source {
+                Source::Learned(at) => (0, Some(at), index),
+                Source::Told => (if pair.verified.is_none() { 1 } else { 2 }, None, usize::MAX - index),
+            };
+            let victim = self
+                .pairs
+                .iter()
+                .enumerate()
+                .filter(|(_, pair)| Some(pair.address) != active)
+                .min_by_key(|(index, pair)| rank(*index, pair))
+                .map(|(index, _)| index);
+            if let Some(victim) = victim {
+                self.pairs.remove(victim);
+            }
+        }
+        self.pairs.push(pair);
+    }
+
+    pub(super) fn pair_at(&mut self, address: SocketAddr) -> Option<&mut Pair> {
+        self.pairs.iter_mut().find(|pair| pair.address == address)
+    }
+
+    pub(super) fn was_heard_within(&self, address: SocketAddr, time: Duration, now: Instant) -> bool {
+        let pair = self.pairs.iter().find(|pair| pair.address == address);
+        pair.and_then(|pair| pair.heard).is_some_and(|heard| heard + time > now)
+    }
+
+    pub(super) fn push_event(&mut self, event: Event) {
+        if self.events.len() >= MAX_EVENTS {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
+    }
+
+    /// Notices a clock that jumped.
+    fn advance(&mut self, now: Instant) {
+        if self.deadline.is_none_or(|deadline| now < deadline + JUMP) {
+            return;
+        }
+        for pair in &mut self.pairs {
+            pair.forgive();
+        }
+        self.waiting_since = None;
+        self.silent_since = None;
+        self.challenger = None;
+        self.ask_all();
+        self.deadline = None;
+    }
+}
+
+impl std::fmt::Debug for Agent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Agent").field("best", &self.active).field("info", &self.info).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,110 @@
+//! Which address carries a peer now: one sans-IO [`Agent`] per peer.
+//!
+//! # Model
+//!
+//! A peer is known by a handful of *candidates*: addresses it told us (its interfaces, what others saw
+//! of it) and addresses its own pings and packets came from. We have one socket per address family, so a
+//! *pair* is named by the peer's address alone. Every pair is tested with *probes*: an authenticated ping
+//! that only this peer can answer, and a pong that says where the ping was seen to come from ([`probe`] draws
+//! both). A pair whose pong came back is *verified*; one verified pair is the *active* one, and WireGuard
+//! sends there. The whole is ICE (RFC 8445) without roles: both sides ping, both answer, each chooses for
+//! itself, and as both measure the same round trip they nearly always choose alike.
+//!
+//! # States
+//!
+//! ```text
+//!            candidates, want, network change, ping from the peer
+//!   Quiet ───────────────────► Searching ──────── pong ────────► Carried
+//!     ▲                         │     ▲                          │     ▲
+//!     └── back-off at its end ──┘     └─ dead, nothing else ── Silent ─┘ pong, packet
+//! ```
+//!
+//! * *Searching*: every pair is pinged each 100 ms for 2 s (two NATs open only when both sides send at
+//!   about the same time), then ever slower, doubling up to 30 s. Without traffic that wants the peer it then ends.
+//! * *Carried*: anything received over the active pair proves it alive. While we send and hear nothing for
+//!   a second, it is pinged; while nobody sends, every 25 s, by one side only. The best other verified pair is
+//!   kept alive beside it; the rest is tried once a minute, and only while there is traffic.
+//!   Ten minutes after the last packet even that ends: the pair stays chosen but nothing is sent until wanted.
+//! * *Silent*: pings each 500 ms and one round to all others. After three unanswered pings any pair that
+//!   answered since takes over; after five, and two seconds, the path is dead, and what is verified comes
+//!   next or the search begins again.
+//!
+//! A better pair (`score.rs`: LAN before direct, then a clearly lower round trip) takes over only after it has
+//! been better for three seconds on fresh measurements, and for round trip alone at most every 30 s.
+//!
+//! *Roaming*: an authenticated WireGuard packet from an address that is no verified pair moves
+//! [`Agent::best`] there at once, as in WireGuard; a probe then verifies it. If that fails while the old pair
+//! still answers we go back, so that a packet re-sent by an eavesdropper from elsewhere costs a second, not the path.
+//! [`Agent::info`] and [`Event::Changed`] speak of verified paths only.
+//!
+//! # Bounds
+//!
+//! At most 32 candidates; three token buckets (`budget.rs`) for pings, pongs and pongs to unproven senders;
+//! bounded queues. A ping due is computed from the last one sent, never counted up, so a clock that jumped
+//! (suspend) makes one round and no burst. A pong is as large as its ping: nothing is amplified.
+//!
+//! # Who drives it
+//!
+//! The engine. Inputs: `set_candidates`, `network_changed`, `want` (a packet waits for the peer),
+//! `handle_authenticated_packet`, `handle_probe`, `handle_timeout`. After each, drain `poll_transmit` and `poll_event`, and
+//! call `handle_timeout` at `poll_timeout`. Time only ever comes in as `now`.
+//!
+//! # Absent
+//!
+//! No sockets, clock or randomness. No gathering of our own addresses and no signalling: the daemon does both.
+//! No candidate is judged by where it came from but by its answer. Relays and streams will be further kinds of
+//! pair (a `Transmit` then names what carries it, and [`Kind`] already orders them); guessing the ports of a
+//! symmetric NAT will be a further source of candidates, outside the 32; path MTU will be a further probe type,
+//! as the ping's size is fixed. A budget over all peers belongs to the engine, which owns all agents.
+
+mod agent;
+pub(crate) mod budget;
+mod candidate;
+mod choice;
+mod pair;
+pub mod probe;
+mod random;
+mod replay;
+mod schedule;
+mod score;
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+pub use agent::Agent;
+pub use candidate::MAX_CANDIDATES;
+pub use probe::{ProbeError, ProbeKey};
+pub use score::Kind;
+
+/// A probe to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transmit {
+    /// The address to send to, from the socket of its family.
+    pub to: SocketAddr,
+    /// The datagram.
+    pub datagram: [u8; probe::LEN],
+}
+
+/// The verified path in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PathInfo {
+    /// What sort of way it is.
+    pub kind: Kind,
+    /// The peer's address.
+    pub endpoint: SocketAddr,
+    /// Smoothed round trip of the probes.
+    pub rtt: Duration,
+    /// Since when it is in use.
+    pub since: Instant,
+}
+
+/// What an agent has to tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Another verified path is in use, or none. Changes of the round trip alone are not told.
+    Changed(Option<PathInfo>),
+    /// The peer sees us at this address.
+    Observed(SocketAddr),
+}

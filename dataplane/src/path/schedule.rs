@@ -1,0 +1,210 @@
+//! What is sent when: rounds of a search, keep-alive, and the pings a doubt asks for.
+//!
+//! A ping that is due sets its pair's `pending`; pending pings leave as the budget allows, the active pair's first.
+//! Setting a flag twice is one ping, so nothing piles up while the budget or the clock stands still.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::Transmit;
+use super::agent::Agent;
+use super::pair::Pair;
+use super::probe::Message;
+use super::score::Kind;
+
+/// Spacing of the first rounds of a search. Two NATs let each other in only if both sides send within their patience.
+const BURST_SPACING: Duration = Duration::from_millis(100);
+/// How long the first rounds last.
+const BURST: Duration = Duration::from_secs(2);
+/// Slowest rounds of a search that traffic still wants.
+const SLOWEST: Duration = Duration::from_secs(30);
+/// Traffic wants the peer while its last packet is younger than this.
+const WANTED: Duration = Duration::from_secs(30);
+
+/// An idle path is refreshed so often. NATs forget UDP after 30 s at the earliest (RFC 4787 asks for two minutes).
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(25);
+/// The other side waits this much longer, so that one of the two suffices.
+const KEEP_ALIVE_TURN: Duration = Duration::from_secs(2);
+/// Time after the last packet until an idle path is left alone.
+const KEEP_FOR: Duration = Duration::from_secs(600);
+/// Second best is kept alive while the peer was used within this time.
+const IN_USE: Duration = Duration::from_secs(60);
+/// All others are tried again so often while in use.
+const SPARE_SPACING: Duration = Duration::from_secs(60);
+
+/// We send and hear nothing for this long: ask.
+const SILENCE: Duration = Duration::from_secs(1);
+/// Spacing while the active pair is in doubt and wanted, and of a trial.
+const DOUBT_SPACING: Duration = Duration::from_millis(500);
+/// Spacing while it is in doubt and nobody waits.
+const IDLE_DOUBT_SPACING: Duration = Duration::from_secs(2);
+
+/// Probes nobody fetched; further ones wait for their turn.
+const MAX_TRANSMITS: usize = 256;
+
+/// Rounds to all pairs.
+pub(super) struct Search {
+    burst_until: Instant,
+    spacing: Duration,
+    next_round: Instant,
+}
+
+impl Agent {
+    /// Begins a search, or begins it anew.
+    pub(super) fn start_search(&mut self, now: Instant) {
+        let next_round = match &self.search {
+            // A round just left: restarting must not double it.
+            Some(search) if search.spacing == BURST_SPACING => search.next_round,
+            Some(_) | None => now,
+        };
+        self.search = Some(Search { burst_until: now + BURST, spacing: BURST_SPACING, next_round });
+    }
+
+    /// A ping to this pair, as soon as may be.
+    pub(super) fn ask(&mut self, address: SocketAddr) {
+        if let Some(pair) = self.pair_at(address) {
+            pair.pending = true;
+        }
+    }
+
+    /// A ping to every pair, as soon as may be.
+    pub(super) fn ask_all(&mut self) {
+        for pair in &mut self.pairs {
+            pair.pending = true;
+        }
+    }
+
+    /// The peer speaks to us from elsewhere: if nothing comes over the active pair either, it may be dead.
+    pub(super) fn doubt_active(&mut self, now: Instant) {
+        let Some(active) = self.active else { return };
+        if !self.was_heard_within(active, super::agent::HEALTHY, now) {
+            self.waiting_since.get_or_insert(now.checked_sub(SILENCE).unwrap_or(now));
+        }
+    }
+
+    /// Whether traffic wanted the peer lately.
+    pub(super) fn is_wanted(&self, now: Instant) -> bool {
+        self.wanted_at.is_some_and(|at| at + WANTED > now)
+    }
+
+    /// Decides, sends what is due, and sets the next deadline. Ends every input.
+    pub(super) fn run(&mut self, now: Instant) {
+        self.choose(now);
+        self.run_search(now);
+        for index in 0..self.pairs.len() {
+            if self.due(&self.pairs[index], now).is_some_and(|due| due <= now) {
+                self.pairs[index].pending = true;
+            }
+        }
+        let blocked_until = self.flush(now);
+        let search = self.search.as_ref().map(|search| search.next_round);
+        let pairs =
+            self.pairs.iter().filter(|pair| !pair.pending).filter_map(|pair| self.due(pair, now)).min();
+        let active = self.pairs.iter().find(|pair| Some(pair.address) == self.active);
+        let miss = active.and_then(|pair| pair.next_miss(now));
+        self.deadline = [blocked_until, search, pairs, miss].into_iter().flatten().min();
+    }
+
+    fn run_search(&mut self, now: Instant) {
+        let wanted = self.is_wanted(now);
+        let verified = self.info.filter(|info| {
+            self.active == Some(info.endpoint)
+                && self.pairs.iter().any(|p| p.address == info.endpoint && p.verified.is_some())
+        });
+        let Some(search) = &mut self.search else { return };
+        if now < search.next_round {
+            return;
+        }
+        let bursting = now < search.burst_until;
+        match verified {
+            // Nothing is better than a LAN; and once we have a path, the others get their burst and no more.
+            Some(info) if info.kind == Kind::Lan || !bursting => {
+                self.search = None;
+                return;
+            }
+            Some(_) => {
+                self.pairs.iter_mut().filter(|pair| pair.verified.is_none()).for_each(|p| p.pending = true)
+            }
+            None if search.spacing >= SLOWEST && !wanted => {
+                self.search = None;
+                return;
+            }
+            None => self.pairs.iter_mut().for_each(|pair| pair.pending = true),
+        }
+        search.spacing = if bursting { BURST_SPACING } else { (search.spacing * 2).min(SLOWEST) };
+        search.next_round = now + search.spacing;
+    }
+
+    /// When a pair wants its next ping, searches apart. In the past if at once.
+    fn due(&self, pair: &Pair, now: Instant) -> Option<Instant> {
+        let spaced = |spacing: Duration| pair.last_sent.map_or(now, |sent| sent + spacing);
+        if Some(pair.address) == self.active {
+            let Some(verified) = &pair.verified else { return Some(spaced(DOUBT_SPACING)) };
+            if self.challenger.is_some() {
+                return Some(spaced(DOUBT_SPACING));
+            }
+            if let Some(waiting) = self.waiting_since {
+                return Some(spaced(DOUBT_SPACING).max(waiting + SILENCE));
+            }
+            if pair.is_waiting() {
+                return Some(spaced(IDLE_DOUBT_SPACING));
+            }
+            let turn = if self.ours_is_smaller { Duration::ZERO } else { KEEP_ALIVE_TURN };
+            let last =
+                [pair.heard, pair.pinged, pair.last_sent].into_iter().flatten().max().unwrap_or(verified.at);
+            return self.used_within(KEEP_FOR, now).then_some(last + KEEP_ALIVE + turn);
+        }
+        if self.challenger.as_ref().is_some_and(|challenger| challenger.address == pair.address) {
+            return Some(spaced(DOUBT_SPACING));
+        }
+        // Without an active pair there is a search, or quiet.
+        if self.active.is_none() || !self.used_within(IN_USE, now) {
+            return None;
+        }
+        let is_standby = self.second_best(now) == Some(pair.address);
+        Some(spaced(if is_standby { KEEP_ALIVE } else { SPARE_SPACING }))
+    }
+
+    fn used_within(&self, time: Duration, now: Instant) -> bool {
+        self.used_at.is_some_and(|at| at + time > now)
+    }
+
+    /// Sends the pending pings. Returns when to go on if some must wait.
+    fn flush(&mut self, now: Instant) -> Option<Instant> {
+        let mut order: Vec<usize> =
+            (0..self.pairs.len()).filter(|index| self.pairs[*index].pending).collect();
+        if order.is_empty() {
+            return None;
+        }
+        // Those that waited longest first, so that a scarce budget is shared.
+        order.sort_by_key(|index| {
+            let pair = &self.pairs[*index];
+            (Some(pair.address) != self.active, pair.last_sent, *index)
+        });
+        for index in order {
+            if self.transmits.len() >= MAX_TRANSMITS {
+                return Some(now + BURST_SPACING);
+            }
+            if !self.pings.take(now) {
+                return Some(self.pings.next_at());
+            }
+            let transaction = self.random.next();
+            self.sequence += 1;
+            let ping = Message::Ping {
+                transaction,
+                session: self.session,
+                sequence: self.sequence,
+                challenge: self.proof,
+            };
+            self.pairs[index].sent(transaction, now);
+            self.send(self.pairs[index].address, &ping);
+        }
+        None
+    }
+
+    pub(super) fn send(&mut self, to: SocketAddr, message: &Message) {
+        if self.transmits.len() < MAX_TRANSMITS {
+            self.transmits.push_back(Transmit { to, datagram: self.codec.encode(message) });
+        }
+    }
+}
