@@ -5,7 +5,6 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use serde::{Deserialize, Serialize};
 
 use super::grant::{Grant, Grants};
-use super::invite::NewInvite;
 use super::status::{Path, Relation, Status};
 
 /// Asks the running daemon to join the mesh of an invite code.
@@ -167,12 +166,11 @@ pub enum Notice {
         /// Which.
         step: JoinEvent,
     },
-    /// Everything runs. Comes once: after founding, after the first peer answers, or, when no peer of a known mesh answers at once, without one.
+    /// Everything runs and the local API answers. Comes once: after founding, after the first peer of a
+    /// joined mesh answers, and at once when a known mesh starts again.
     Ready {
         /// The state of things.
         status: Box<Status>,
-        /// An invite for the next device, when the device is alone in its mesh.
-        invite: Option<Box<NewInvite>>,
     },
     /// A peer came, went, or changed its path; the state of things now.
     Changed {

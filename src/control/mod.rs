@@ -32,6 +32,7 @@ mod filter;
 mod grant;
 mod invite;
 mod metrics;
+mod routes;
 pub mod server;
 mod status;
 
