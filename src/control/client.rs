@@ -1,6 +1,7 @@
 //! Asks the daemon: one connection a question, and plain words when nobody is there.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,10 +12,10 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::io::unix::AsyncFd;
 use tokio::net::UnixStream;
 
 use super::access::{self, Probe};
@@ -108,21 +109,28 @@ impl Client {
         let process = self.connect().await?.peer_cred().ok().and_then(|peer| peer.pid());
         let process = process.and_then(Pid::from_raw).and_then(|pid| pidfd_open(pid, PidfdFlags::NONBLOCK).ok());
         self.post::<_, serde_json::Value>("/v1/down", &()).await?;
-        let gone = async {
-            match process.map(AsyncFd::register) {
-                // A process descriptor becomes readable when the process ends.
-                Some(Ok(process)) => drop(process.readable().await),
-                Some(Err(_)) | None => {
+        match process {
+            Some(process) => {
+                let ended = tokio::task::spawn_blocking(move || ended(&process));
+                if ended.await.unwrap_or(false) {
+                    return Ok(());
+                }
+            }
+            None => {
+                // The daemon lives where its number cannot be seen: its socket goes first, then it.
+                let gone = async {
                     while self.is_alive().await {
                         tokio::time::sleep(Duration::from_millis(50)).await;
                     }
+                };
+                if tokio::time::timeout(DOWN_TIMEOUT, gone).await.is_ok() {
+                    return Ok(());
                 }
             }
-        };
-        tokio::time::timeout(DOWN_TIMEOUT, gone).await.map_err(|_| {
-            let message = format!("the daemon was told to stop and still runs after {} s", DOWN_TIMEOUT.as_secs());
-            Failure::new(Cause::Failed, message).hint("its log says why; what it leaves on this machine is taken back at the next start")
-        })
+        }
+        let message = format!("the daemon was told to stop and still runs after {} s", DOWN_TIMEOUT.as_secs());
+        Err(Failure::new(Cause::Failed, message)
+            .hint("its log says why; what it leaves on this machine is taken back at the next start"))
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
@@ -185,6 +193,13 @@ impl Client {
             Err(_) => Failure::new(Cause::VersionMismatch, format!("the daemon answers {status} to {path}")),
         })
     }
+}
+
+/// Waits until a process ends; false when it takes too long. Blocks its thread.
+fn ended(process: &OwnedFd) -> bool {
+    let limit = Timespec { tv_sec: DOWN_TIMEOUT.as_secs().try_into().unwrap_or(i64::MAX), tv_nsec: 0 };
+    // A process descriptor becomes readable when the process ends.
+    matches!(poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&limit)), Ok(1..))
 }
 
 /// Whether somebody accepts connections at a path.
