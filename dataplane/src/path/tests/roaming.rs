@@ -69,7 +69,7 @@ fn a_lan_that_breaks_silently_gives_way_to_the_internet_and_returns() {
     assert!(outage <= ms(4000), "{outage:?}");
     pipe.walls.clear();
     let back = time_to_path(&mut pipe, |pipe| pipe.ends[0].agent.info().unwrap().kind == Kind::Lan);
-    assert!(back <= ms(75_000), "{back:?}");
+    assert!(back <= ms(40_000), "{back:?}");
     assert!(pipe.ends[0].paths().len() <= 4, "{:?}", pipe.ends[0].paths());
 }
 
