@@ -197,13 +197,19 @@ impl FromStr for InviteCode {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut plain = Zeroizing::new(String::with_capacity(text.len()));
-        plain.extend(text.chars().filter(|c| !c.is_whitespace() && *c != '-').map(|c| c.to_ascii_lowercase()));
+        plain
+            .extend(text.chars().filter(|c| !c.is_whitespace() && *c != '-').map(|c| c.to_ascii_lowercase()));
         let rest = plain.strip_prefix("warren").ok_or(CodeError::NotACode)?;
         let rest = match rest.chars().next() {
             Some('1' | 'l' | 'i') => &rest[1..],
             Some('2'..='9') => return Err(CodeError::NewerVersion),
             Some(_) => return Err(CodeError::NotACode),
-            None => return Err(CodeError::Truncated { found: plain.len(), expected: characters(HEAD + CHECKSUM) }),
+            None => {
+                return Err(CodeError::Truncated {
+                    found: plain.len(),
+                    expected: characters(HEAD + CHECKSUM),
+                });
+            }
         };
         if !rest.is_ascii() {
             return Err(CodeError::Mistyped);

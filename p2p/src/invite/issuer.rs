@@ -77,7 +77,13 @@ impl Admission {
 
 /// A member's answer to a newcomer whose connection proved that it holds the secret half of `key`. Questions are
 /// answered whatever state the invite is in, so that the newcomer learns why it cannot join.
-pub fn answer(log: &Log, identity: &Identity, key: &DeviceId, request: &Request, now: Timestamp) -> Admission {
+pub fn answer(
+    log: &Log,
+    identity: &Identity,
+    key: &DeviceId,
+    request: &Request,
+    now: Timestamp,
+) -> Admission {
     if !log.roster().is_member(&identity.device_id()) {
         return Admission::refuses(Refusal::NotAMember);
     }
@@ -123,7 +129,7 @@ fn admit(log: &Log, identity: &Identity, key: &DeviceId, join: &Join, now: Times
         }
         Err(refusal) => return Admission::refuses(refusal),
     }
-    let Ok(record) = log.compose(identity, Body::Join(join.clone()), now) else {
+    let Ok(record) = log.compose(identity, Body::Join(Box::new(join.clone())), now) else {
         return Admission::refuses(Refusal::Forged);
     };
     let extended = log.extended(vec![record]);

@@ -78,7 +78,11 @@ impl Joiner {
     }
 
     /// Checks that the terms are those of the code, and that the invite can be used.
-    pub fn handle_terms(&mut self, response: &Response, now: Timestamp) -> Result<TermsShown, JoinCheckError> {
+    pub fn handle_terms(
+        &mut self,
+        response: &Response,
+        now: Timestamp,
+    ) -> Result<TermsShown, JoinCheckError> {
         let terms = match response {
             Response::Terms(terms) => terms,
             Response::Refused(refusal) => return Err(refusal.clone().into()),
@@ -137,7 +141,8 @@ impl Joiner {
         let log = Log::from_records(self.code.mesh(), verified.collect::<Result<_, _>>()?);
         let roster = log.roster();
         let own = roster.member(&self.identity.device_id()).ok_or(JoinCheckError::NotAdmitted)?;
-        let ours = own.invite == self.invite && own.wireguard == self.identity.wireguard_public(&self.code.mesh(), 0);
+        let ours = own.invite == self.invite
+            && own.wireguard == self.identity.wireguard_public(&self.code.mesh(), 0);
         let witnessed = witness.is_none_or(|witness| roster.is_member(witness));
         if ours && witnessed && roster.is_member(&own.witness) {
             Ok(Progress::Admitted(Box::new(log)))

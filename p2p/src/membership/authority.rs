@@ -80,7 +80,9 @@ impl Authority {
             level = level
                 .iter()
                 .filter_map(|(id, record)| Some((under.remove(&Some(*id))?, appointee(record)?)))
-                .flat_map(|(said, device)| said.into_iter().filter(move |(_, record)| record.author == device))
+                .flat_map(|(said, device)| {
+                    said.into_iter().filter(move |(_, record)| record.author == device)
+                })
                 .collect();
             if level.is_empty() {
                 break;
@@ -128,7 +130,12 @@ impl Authority {
     }
 
     /// The bars by seniors on what `author` says under `authority`.
-    fn above(&self, author: DeviceId, authority: Option<RecordId>, depth: u32) -> impl Iterator<Item = &Rc<Bar>> {
+    fn above(
+        &self,
+        author: DeviceId,
+        authority: Option<RecordId>,
+        depth: u32,
+    ) -> impl Iterator<Item = &Rc<Bar>> {
         let dismissed = authority.and_then(|authority| self.dismissed.get(&authority));
         let removed = self.removed.get(&author);
         removed.into_iter().chain(dismissed).flatten().filter(move |bar| bar.depth < depth)

@@ -35,9 +35,10 @@ impl Roster {
         if let Some(member) = self.members.values().find(|member| member.wireguard.to_string() == text) {
             return Ok(member);
         }
-        let mut hits = self.members.values().filter(|member| {
-            wanted.len() >= ID_PREFIX && member.id.to_string().starts_with(&wanted)
-        });
+        let mut hits = self
+            .members
+            .values()
+            .filter(|member| wanted.len() >= ID_PREFIX && member.id.to_string().starts_with(&wanted));
         match (hits.next(), hits.next()) {
             (None, _) => Err(FindError::Unknown(text.to_owned())),
             (Some(member), None) => Ok(member),

@@ -6,9 +6,7 @@ use std::sync::Arc;
 use super::Roster;
 use crate::identity::{DeviceId, Identity};
 use crate::limits::{BYTES_PER_AUTHOR, LOG_BYTES, LOG_RECORDS, RECORDS_PER_AUTHOR};
-use crate::record::{
-    Admin, Body, MeshId, Record, RecordError, RecordId, Timestamp, Verified,
-};
+use crate::record::{Admin, Body, MeshId, Record, RecordError, RecordId, Timestamp, Verified};
 
 /// How many groups the ids are sorted into for comparing two logs: one for each first byte.
 pub(super) const BUCKETS: usize = 256;
@@ -171,7 +169,8 @@ impl Log {
                 proof.insert(record.id());
                 next = record.record().authority;
             }
-            devices.extend([joined.witness, joined.inviter].into_iter().filter(|device| asked.insert(*device)));
+            devices
+                .extend([joined.witness, joined.inviter].into_iter().filter(|device| asked.insert(*device)));
         }
         proof
     }
@@ -187,7 +186,11 @@ impl Log {
     /// Sorts ids so that each stands behind what it builds on; drops those that are not here.
     pub(crate) fn in_order(&self, ids: impl IntoIterator<Item = RecordId>) -> Vec<RecordId> {
         let positions = ids.into_iter().filter_map(|id| self.positions.get(&id));
-        positions.collect::<BTreeSet<_>>().into_iter().filter_map(|position| self.order.get(position).copied()).collect()
+        positions
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .filter_map(|position| self.order.get(position).copied())
+            .collect()
     }
 
     /// The next sequence number of an author.
@@ -197,7 +200,12 @@ impl Log {
 
     /// Signs what `identity` says now, as the next of its records and under the authority it has. A Join gets
     /// the time at which it can count: later than the witness' own joining, even if the clock here is behind.
-    pub fn compose(&self, identity: &Identity, body: Body, now: Timestamp) -> Result<Verified<Record>, RecordError> {
+    pub fn compose(
+        &self,
+        identity: &Identity,
+        body: Body,
+        now: Timestamp,
+    ) -> Result<Verified<Record>, RecordError> {
         let author = identity.device_id();
         let mut record = Record {
             mesh: self.mesh,
@@ -233,7 +241,12 @@ impl Log {
                     Ok(true) => added.push(record),
                     Ok(false) => {}
                     Err(LogError::Unanchored) => unanchored.push(record),
-                    Err(error @ (LogError::ForeignMesh | LogError::Superseded | LogError::AuthorFull | LogError::Full)) => {
+                    Err(
+                        error @ (LogError::ForeignMesh
+                        | LogError::Superseded
+                        | LogError::AuthorFull
+                        | LogError::Full),
+                    ) => {
                         refused.push((record, error));
                     }
                 }
@@ -252,7 +265,11 @@ impl Log {
         Extended { log, added, dropped, refused }
     }
 
-    fn insert(&mut self, verified: &Verified<Record>, dropped: &mut BTreeSet<RecordId>) -> Result<bool, LogError> {
+    fn insert(
+        &mut self,
+        verified: &Verified<Record>,
+        dropped: &mut BTreeSet<RecordId>,
+    ) -> Result<bool, LogError> {
         let (id, record) = (verified.id(), verified.record());
         if self.records.contains_key(&id) {
             return Ok(false);
@@ -328,7 +345,11 @@ impl Log {
             }),
             Body::Genesis(_) | Body::Invite(_) | Body::Device(_) | Body::Admin(_) | Body::Removal(_) | Body::Receipt(_) => true,
         };
-        if authority && invite && self.anchored.contains(&record.author) { Ok(()) } else { Err(LogError::Unanchored) }
+        if authority && invite && self.anchored.contains(&record.author) {
+            Ok(())
+        } else {
+            Err(LogError::Unanchored)
+        }
     }
 
     fn drop_record(&mut self, id: &RecordId) {

@@ -61,10 +61,12 @@ pub(super) fn settle(
     let mut numbers = BTreeMap::new();
     let mut addresses = BTreeSet::new();
     for claim in claims {
-        let Some(wireguard) = claim.wireguard.filter(|_| !roster.suspended.contains_key(&claim.device)) else {
+        let Some(wireguard) = claim.wireguard.filter(|_| !roster.suspended.contains_key(&claim.device))
+        else {
             continue;
         };
-        let mut tries = (0..).map_while(|attempt| identity::ipv4(&roster.subnet, &claim.device, attempt).ok());
+        let mut tries =
+            (0..).map_while(|attempt| identity::ipv4(&roster.subnet, &claim.device, attempt).ok());
         let Some(ipv4) = tries.find(|address| addresses.insert(*address)) else { continue };
         let name = unique(claim.name, roster, &mut numbers);
         roster.names.insert(name.clone(), claim.device);

@@ -246,7 +246,7 @@ fn is_void(id: RecordId, join: &Join, record: &Record, authority: &Authority) ->
     let level = authority.level(&join.newcomer.device);
     let invite = &join.newcomer.invite;
     let reaches = |bar: &Rc<Bar>| !bar.keeps.contains(&id) && level.is_none_or(|level| level > bar.depth);
-    authority.reaching(invite).iter().any(|bar| reaches(bar))
+    authority.reaching(invite).iter().any(reaches)
         || authority.revocations.get(invite).is_some_and(|bars| bars.iter().any(reaches))
         || authority.removed(&record.author).iter().any(reaches)
 }

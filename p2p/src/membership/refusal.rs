@@ -42,7 +42,9 @@ pub enum Refusal {
     #[error("this device is a member of the mesh already")]
     AlreadyMember,
     /// The device was removed, which is for good.
-    #[error("this device was removed from the mesh; it can come back as a new device, with a new key and a new code")]
+    #[error(
+        "this device was removed from the mesh; it can come back as a new device, with a new key and a new code"
+    )]
     Removed,
     /// The clocks of the two devices differ too much.
     #[error("the clocks of the two devices differ by {} h; set the one that is wrong", .here.distance(*.there).as_secs() / 3600)]

@@ -60,7 +60,9 @@ impl Roster {
         }
         let mut keeps = self.joins(|joined| joined.inviter == *device);
         let said = self.statements.get(device).into_iter().flatten();
-        keeps.extend(said.filter(|(_, under)| under.is_some_and(|id| appointments.contains(&id))).map(|(id, _)| id));
+        keeps.extend(
+            said.filter(|(_, under)| under.is_some_and(|id| appointments.contains(&id))).map(|(id, _)| id),
+        );
         let appointments = capped(appointments)?;
         Ok(Body::Admin(Admin::Dismiss { device: *device, appointments, keeps: capped(keeps)? }))
     }

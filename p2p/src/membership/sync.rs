@@ -184,7 +184,9 @@ impl Sync {
     pub fn handle_bytes(&mut self, log: &Log, from: DeviceId, bytes: &[u8], now: Instant) -> Reaction {
         match Message::decode(bytes) {
             Ok(message) => self.handle_message(log, from, message, now),
-            Err(error) => Reaction { misbehaviour: Some(Misbehaviour::Garbage(error)), ..Reaction::default() },
+            Err(error) => {
+                Reaction { misbehaviour: Some(Misbehaviour::Garbage(error)), ..Reaction::default() }
+            }
         }
     }
 
@@ -229,7 +231,9 @@ impl Sync {
         peer.pending.clear();
         for (record, error) in &extended.refused {
             match error {
-                LogError::Unanchored if peer.pending.len() < EXCHANGE_PENDING => peer.pending.push(record.clone()),
+                LogError::Unanchored if peer.pending.len() < EXCHANGE_PENDING => {
+                    peer.pending.push(record.clone())
+                }
                 LogError::Unanchored | LogError::Superseded => {}
                 LogError::ForeignMesh => misbehaviour = Some(Misbehaviour::ForeignMesh),
                 LogError::AuthorFull | LogError::Full => misbehaviour = Some(Misbehaviour::OverCap(*error)),

@@ -31,7 +31,7 @@ pub enum Body {
     /// Whoever holds a key may join.
     Invite(Invite),
     /// A device has joined.
-    Join(Join),
+    Join(Box<Join>),
     /// A device describes itself.
     Device(Device),
     /// An admin is appointed or dismissed.

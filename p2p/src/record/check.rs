@@ -49,7 +49,7 @@ pub(super) fn check(record: &Record) -> Result<(), RecordError> {
     if is_genesis != (record.mesh == MeshId::UNFOUNDED) {
         return Err(RecordError::Content("only a Genesis record names no mesh"));
     }
-    if record.authority.is_some() && !needs_authority(record) {
+    if record.authority.is_some() && !record.needs_authority() {
         return Err(RecordError::Content("an authority is cited for what needs none"));
     }
     match &record.body {
@@ -71,13 +71,15 @@ pub(super) fn check(record: &Record) -> Result<(), RecordError> {
     }
 }
 
-/// Whether only an admin may say this. A device may remove and dismiss itself.
-pub(crate) fn needs_authority(record: &Record) -> bool {
-    match &record.body {
-        Body::Invite(_) | Body::Admin(Admin::Appoint { .. }) => true,
-        Body::Admin(Admin::Dismiss { device, .. }) => *device != record.author,
-        Body::Removal(removal) => removal.subject != Subject::Device(record.author),
-        Body::Genesis(_) | Body::Join(_) | Body::Device(_) | Body::Receipt(_) => false,
+impl Record {
+    /// Whether only an admin may say this. A device may remove and dismiss itself.
+    pub(crate) fn needs_authority(&self) -> bool {
+        match &self.body {
+            Body::Invite(_) | Body::Admin(Admin::Appoint { .. }) => true,
+            Body::Admin(Admin::Dismiss { device, .. }) => *device != self.author,
+            Body::Removal(removal) => removal.subject != Subject::Device(self.author),
+            Body::Genesis(_) | Body::Join(_) | Body::Device(_) | Body::Receipt(_) => false,
+        }
     }
 }
 

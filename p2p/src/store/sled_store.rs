@@ -19,6 +19,9 @@ use crate::identity::DeviceId;
 use crate::limits::{SETTING_BYTES, STORE_CACHE_BYTES, STORE_FREE_BYTES};
 use crate::record::{Grants, MeshId, Record, RecordId, Verified, codec};
 
+/// A key and its value.
+type Entry = (Vec<u8>, Vec<u8>);
+
 /// What sled keeps in its directory.
 const SLED_FILES: [&str; 3] = ["conf", "db", "blobs"];
 
@@ -91,7 +94,8 @@ impl Store {
     /// The mesh it holds, if any.
     pub fn mesh(&self) -> Result<Option<MeshId>, StoreError> {
         let Some(bytes) = self.0.get(&self.0.meta, KEY_MESH)? else { return Ok(None) };
-        let bytes = bytes.as_slice().try_into().map_err(|_| self.0.corrupt("the mesh id has a wrong length"))?;
+        let bytes =
+            bytes.as_slice().try_into().map_err(|_| self.0.corrupt("the mesh id has a wrong length"))?;
         Ok(Some(MeshId::from_bytes(bytes)))
     }
 
@@ -237,19 +241,25 @@ impl Open {
         guard(&self.directory, || tree.get(key).map(|value| value.map(|bytes| bytes.to_vec())))
     }
 
-    fn all(&self, tree: &Tree) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    fn all(&self, tree: &Tree) -> Result<Vec<Entry>, StoreError> {
         guard(&self.directory, || {
             tree.iter().map(|item| item.map(|(key, value)| (key.to_vec(), value.to_vec()))).collect()
         })
     }
 
-    fn all_decoded<T: Serialize + DeserializeOwned>(&self, tree: &Tree) -> Result<Vec<(DeviceId, T)>, StoreError> {
+    fn all_decoded<T: Serialize + DeserializeOwned>(
+        &self,
+        tree: &Tree,
+    ) -> Result<Vec<(DeviceId, T)>, StoreError> {
         let mut decoded = Vec::new();
         for (key, value) in self.all(tree)? {
             let device = <[u8; 32]>::try_from(key).ok().and_then(|key| DeviceId::from_bytes(key).ok());
-            let Some(device) = device else { return Err(self.corrupt("a key that should be a device is none")) };
+            let Some(device) = device else {
+                return Err(self.corrupt("a key that should be a device is none"));
+            };
             let value = codec::decode(&value, SETTING_BYTES);
-            let value = value.map_err(|error| self.corrupt(&format!("an entry of {}: {error}", device.short())))?;
+            let value =
+                value.map_err(|error| self.corrupt(&format!("an entry of {}: {error}", device.short())))?;
             decoded.push((device, value));
         }
         Ok(decoded)
@@ -262,7 +272,8 @@ impl Open {
     }
 
     fn put_encoded<T: Serialize>(&self, tree: &Tree, peer: &DeviceId, value: &T) -> Result<(), StoreError> {
-        let bytes = codec::encode(value, SETTING_BYTES).map_err(|error| StoreError::TooLong(error.to_string()))?;
+        let bytes =
+            codec::encode(value, SETTING_BYTES).map_err(|error| StoreError::TooLong(error.to_string()))?;
         self.put(tree, peer.as_bytes(), &bytes)
     }
 
@@ -346,14 +357,17 @@ fn guard<T>(directory: &Path, call: impl FnOnce() -> sled::Result<T>) -> Result<
 fn io_error(directory: &Path, error: io::Error) -> StoreError {
     let directory = directory.to_owned();
     let text = error.to_string();
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full { directory },
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            StoreError::NotWritable { directory, error }
-        }
+    let kind = error.kind();
+    if matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+        StoreError::Full { directory }
+    } else if matches!(kind, io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) {
+        StoreError::NotWritable { directory, error }
+    } else if text.contains("could not acquire lock") {
         // sled's words when flock says no.
-        _ if text.contains("could not acquire lock") => StoreError::Locked { directory },
-        io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => StoreError::Corrupt { directory, detail: text },
-        _ => StoreError::Io { directory, error },
+        StoreError::Locked { directory }
+    } else if matches!(kind, io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData) {
+        StoreError::Corrupt { directory, detail: text }
+    } else {
+        StoreError::Io { directory, error }
     }
 }
