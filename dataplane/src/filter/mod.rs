@@ -51,7 +51,6 @@ use flows::{Flows, is_echo_request};
 pub use rules::{Incoming, PortRange, Rules, Transport};
 
 use crate::packet::{IpPacket, Protocol};
-use crate::wg::PublicKey;
 
 /// Length of a TCP header without options, in bytes (RFC 9293, 3.1).
 const TCP_HEADER: usize = 20;
@@ -80,7 +79,7 @@ pub enum Reason {
 
 /// What is remembered of all peers, named by `P`.
 #[derive(Debug)]
-pub struct Filter<P = PublicKey> {
+pub struct Filter<P> {
     flows: Flows<P>,
 }
 
