@@ -1,0 +1,110 @@
+//! Targets of the control plane: what people paste, what members and newcomers send.
+
+use std::str;
+
+use warren_p2p::identity::Identity;
+use warren_p2p::invite::{InviteCode, Request, Response};
+use warren_p2p::limits::{JOIN_REQUEST_BYTES, RECORD_BYTES};
+use warren_p2p::membership::{Log, Message, Sync};
+use warren_p2p::record::codec::{decode, encode};
+use warren_p2p::record::{Record, Verified};
+
+use crate::bench::{Mesh, NOW, instant};
+
+/// Text that a user pasted.
+#[must_use]
+pub fn invite_code(bytes: &[u8]) -> bool {
+    let Ok(text) = str::from_utf8(bytes) else { return false };
+    let Ok(code) = text.parse::<InviteCode>() else { return false };
+    let written = code.to_string();
+    assert_eq!(written.parse::<InviteCode>().as_ref(), Ok(&code), "a code reads back as itself");
+    // The secret is in the code, so it must not be in what logs show of it.
+    let shown = format!("{code:?}").to_lowercase();
+    assert!(!shown.contains(&written[8..24]), "Debug shows the seed: {shown}");
+    assert!(written.len() <= 250, "a code fits in a chat message");
+    true
+}
+
+/// A record from disk or from a member: as it is, and, so that checks behind the signature are reached, signed by
+/// a key of ours.
+#[must_use]
+pub fn record(bytes: &[u8]) -> bool {
+    let verified = Verified::<Record>::from_bytes(bytes).ok();
+    if let Some(record) = &verified {
+        assert_eq!(record.bytes(), bytes, "a record has one spelling");
+        fold(record);
+    }
+    let author = Identity::generate([7; 32]);
+    if let Ok(mut content) = decode::<Record>(bytes, RECORD_BYTES) {
+        content.author = author.device_id();
+        if let Ok(signed) = Verified::sign(content, &author) {
+            let again = Verified::<Record>::from_bytes(signed.bytes());
+            assert_eq!(again.map(|again| again.id()), Ok(signed.id()), "what we sign, others accept");
+            fold(&signed);
+            return true;
+        }
+    }
+    verified.is_some()
+}
+
+/// A record may be anything: the fold makes a roster of it, alone and among others.
+fn fold(record: &Verified<Record>) {
+    let alone = Log::from_records(record.record().mesh, vec![record.clone()]);
+    assert!(alone.len() <= 1);
+    let bench = Mesh::new();
+    let before = bench.log.roster().members().len();
+    let extended = bench.log.extended(vec![record.clone()]).log;
+    let forged = record.record().author == Identity::generate([7; 32]).device_id();
+    assert!(!forged || extended.roster().members().len() == before, "a stranger changes no membership");
+}
+
+/// What a newcomer says to a member and a member to a newcomer.
+#[must_use]
+pub fn join_message(bytes: &[u8]) -> bool {
+    let bench = Mesh::new();
+    let mut accepted = false;
+    if let Ok(request) = Request::decode(bytes) {
+        assert_eq!(request.encode().as_deref(), Ok(bytes), "a request has one spelling");
+        let (response, _) = bench.answer(&request);
+        let sent = response.encode().unwrap_or_else(|error| panic!("our own answer: {error}"));
+        assert_eq!(Response::decode(&sent), Ok(response));
+        accepted = true;
+    }
+    if let Ok(response) = Response::decode(bytes) {
+        assert_eq!(response.encode().as_deref(), Ok(bytes), "a response has one spelling");
+        let mut newcomer = bench.newcomer();
+        if newcomer.handle_terms(&response, NOW).is_ok() {
+            let request = newcomer.request().unwrap_or_else(|error| panic!("after good terms: {error}"));
+            assert!(encode(&request, JOIN_REQUEST_BYTES).is_ok());
+        }
+        let _ = newcomer.handle_admitted(None, &response);
+        accepted = true;
+    }
+    accepted
+}
+
+/// What a member says of its records.
+#[must_use]
+pub fn exchange_message(bytes: &[u8]) -> bool {
+    let bench = Mesh::new();
+    let member = Identity::generate([4; 32]).device_id();
+    let mut sync = Sync::new();
+    let reaction = sync.handle_bytes(&bench.log, member, bytes, instant());
+    for reply in &reaction.replies {
+        let sent = reply.encode().unwrap_or_else(|error| panic!("our own reply: {error}"));
+        assert_eq!(Message::decode(&sent).as_ref(), Ok(reply));
+    }
+    let extended = bench.log.extended(reaction.records);
+    let _ = sync.settle(&member, &extended);
+    sync.forget(&member);
+    match Message::decode(bytes) {
+        Ok(message) => {
+            assert_eq!(message.encode().as_deref(), Ok(bytes), "a message has one spelling");
+            true
+        }
+        Err(_) => {
+            assert!(reaction.misbehaviour.is_some(), "garbage is held against its sender");
+            false
+        }
+    }
+}

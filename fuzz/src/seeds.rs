@@ -1,0 +1,162 @@
+//! The committed corpus: for each target, inputs that reach what lies behind its parser, and near misses.
+
+use warren_dataplane::engine::Command;
+use warren_dataplane::packet::icmp::echo_request;
+use warren_dataplane::path::Agent;
+use warren_dataplane::wg::Kind;
+use warren_p2p::invite::Progress;
+use warren_p2p::limits::RECORD_BYTES;
+use warren_p2p::membership::Sync;
+use warren_p2p::membership::{Log, Message};
+use warren_p2p::record::codec::encode;
+
+use crate::bench::{Mesh, NOW, Tunnel, instant, parsed};
+use crate::dataplane::PROBE_KEY;
+
+/// A seed: the name of its target, its own name, its bytes.
+pub type Seed = (&'static str, String, Vec<u8>);
+
+/// All seeds. Handshakes differ from run to run; everything else is the same each time.
+#[must_use]
+pub fn seeds() -> Vec<Seed> {
+    let mut seeds = Vec::new();
+    seeds.extend(mesh());
+    seeds.extend(packets());
+    seeds.extend(datagrams());
+    seeds.extend(probes());
+    seeds
+}
+
+fn mesh() -> Vec<Seed> {
+    let bench = Mesh::new();
+    let mut seeds = Vec::new();
+    let mut add = |target, name: &str, bytes: Vec<u8>| seeds.push((target, name.to_owned(), bytes));
+
+    let code = bench.code.to_string();
+    add("invite_code", "whole", code.clone().into_bytes());
+    add("invite_code", "wrapped", format!(" {}\n{}", &code[..40], code[40..].to_uppercase()).into_bytes());
+    add("invite_code", "cut", code.as_bytes()[..100].to_vec());
+
+    let mut newcomer = bench.newcomer();
+    let ask = newcomer.ask(NOW);
+    let (terms, _) = bench.answer(&ask);
+    if newcomer.handle_terms(&terms, NOW).is_err() {
+        panic!("the founder's terms are refused");
+    }
+    let join = newcomer.request().unwrap_or_else(|error| panic!("a request: {error}"));
+    let (admitted, log) = bench.answer(&join);
+    assert!(
+        matches!(newcomer.handle_admitted(None, &admitted), Ok(Progress::Admitted(_))),
+        "the newcomer is in"
+    );
+    let sent = |bytes: Result<Vec<u8>, _>| {
+        bytes.unwrap_or_else(|error: warren_p2p::record::CodecError| panic!("{error}"))
+    };
+    for (name, bytes) in [
+        ("ask", ask.encode()),
+        ("terms", terms.encode()),
+        ("join", join.encode()),
+        ("admitted", admitted.encode()),
+    ] {
+        add("join_message", name, sent(bytes));
+    }
+
+    for (number, record) in log.records().enumerate() {
+        add("record", &format!("signed-{number}"), record.bytes().to_vec());
+        add("record", &format!("content-{number}"), sent(encode(record.record(), RECORD_BYTES)));
+    }
+    for (name, message) in exchange(&log) {
+        add("exchange_message", &name, sent(message.encode()));
+    }
+    seeds
+}
+
+/// A whole comparison with a peer that has nothing but the mesh id.
+fn exchange(log: &Log) -> Vec<(String, Message)> {
+    let (now, member) = (instant(), parsed_id());
+    let empty = Log::new(log.mesh());
+    let mut waiting = vec![Sync::open(log)];
+    let mut said = Vec::new();
+    let (mut theirs, mut ours) = (Sync::new(), Sync::new());
+    for turn in 0..6 {
+        let (sync, at) = if turn % 2 == 0 { (&mut theirs, &empty) } else { (&mut ours, log) };
+        let mut replies = Vec::new();
+        for message in waiting {
+            replies.extend(sync.handle_message(at, member, message.clone(), now).replies);
+            said.push((format!("turn-{turn}-{}", said.len()), message));
+        }
+        waiting = replies;
+    }
+    said
+}
+
+fn parsed_id() -> warren_p2p::identity::DeviceId {
+    warren_p2p::identity::Identity::generate([4; 32]).device_id()
+}
+
+fn packets() -> Vec<Seed> {
+    let mut v4 = Vec::new();
+    assert!(echo_request(parsed("100.64.0.6"), parsed("100.64.0.5"), 1, 1, b"warren", &mut v4));
+    let mut v6 = Vec::new();
+    assert!(echo_request(parsed("fd00::6"), parsed("fd00::5"), 1, 1, b"warren", &mut v6));
+    // TCP SYN to port 22; a middle fragment of UDP; IPv6 with a hop-by-hop header before UDP.
+    let tcp = hex("4500002800010000400600006440000664400005c00000160000000100000000500220000000 0000");
+    let fragment = hex("4500001c0001200340110000644000066440000511223344 55667788");
+    let options = hex(
+        "60000000001000 40fd000000000000000000000000000006fd000000000000000000000000000005 1100010400000000 c000003500080000",
+    );
+    let named =
+        [("echo-v4", v4), ("echo-v6", v6), ("tcp-syn", tcp), ("fragment", fragment), ("options-v6", options)];
+    named.into_iter().map(|(name, bytes)| ("ip_packet", name.to_owned(), bytes)).collect()
+}
+
+/// What one end sends until a handshake has taken place: probes, an initiation, data.
+fn datagrams() -> Vec<Seed> {
+    let now = instant();
+    let (mut here, mut there) = (Tunnel::here(now), Tunnel::there(now));
+    let ping = Command::Ping { peer: there.peer, token: 1 };
+    there.engine.handle_command(ping, now).unwrap_or_else(|error| panic!("a ping: {error}"));
+    let mut seeds = vec![
+        ("datagram", "quic".to_owned(), vec![0xc3, 0, 0, 0, 1, 8, 1, 2, 3, 4, 5, 6, 7, 8]),
+        ("datagram", "data".to_owned(), [&[4, 0, 0, 0][..], &[0; 28]].concat()),
+    ];
+    for _ in 0..8 {
+        while let Some(transmit) = there.engine.poll_transmit() {
+            for segment in transmit.segments() {
+                let name = format!("type-{}-{}", segment.first().copied().unwrap_or(0), seeds.len());
+                seeds.push(("datagram", name, segment.to_vec()));
+                here.engine.handle_datagram(here.at, segment, now);
+            }
+        }
+        while let Some(transmit) = here.engine.poll_transmit() {
+            transmit.segments().for_each(|segment| there.engine.handle_datagram(there.at, segment, now));
+        }
+    }
+    assert!(
+        seeds.iter().any(|(_, _, bytes)| Kind::of(bytes) == Kind::Initiation),
+        "no handshake among the seeds"
+    );
+    seeds
+}
+
+fn probes() -> Vec<Seed> {
+    let now = instant();
+    let mut agent = Agent::new(PROBE_KEY.clone(), false, 2, now);
+    agent.set_candidates(&[parsed("192.0.2.2:41820")], now);
+    agent.want(now);
+    agent.handle_timeout(now);
+    let mut seeds = Vec::new();
+    while let Some(transmit) = agent.poll_transmit() {
+        let mut forged = transmit.datagram.to_vec();
+        seeds.push(("probe", format!("ping-{}", seeds.len()), forged.clone()));
+        forged[40] ^= 1;
+        seeds.push(("probe", format!("forged-{}", seeds.len()), forged));
+    }
+    seeds
+}
+
+fn hex(text: &str) -> Vec<u8> {
+    let digits: Vec<u8> =
+        text.bytes().filter_map(|byte| (byte as char).to_digit(16)).map(|digit| digit as u8).collect();
+    digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect()
+}
