@@ -26,12 +26,13 @@ use std::{
 use libp2p::{
     Multiaddr, PeerId,
     core::{Endpoint, transport::PortUse},
-    multiaddr::Protocol,
     swarm::{
         CloseConnection, ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler,
         THandlerInEvent, THandlerOutEvent, ToSwarm, dummy,
     },
 };
+
+use super::address::ip;
 
 /// Connections a member may have with us: QUIC and TCP from both sides at once, and a spare one for a reconnect.
 const PER_MEMBER: usize = 5;
@@ -84,14 +85,21 @@ pub(crate) enum Refusal {
     Busy,
 }
 
+/// A peer's packets come from another address now.
+#[derive(Debug)]
+pub(crate) struct Moved {
+    pub(crate) peer: PeerId,
+    pub(crate) connection: ConnectionId,
+    pub(crate) address: Multiaddr,
+}
+
 /// The first behaviour of the swarm: what it refuses, no other behaviour sees.
 pub(crate) struct Gate {
     guests: Guests,
     cut_off: BTreeSet<PeerId>,
     established: BTreeMap<PeerId, BTreeSet<ConnectionId>>,
     pending: BTreeMap<ConnectionId, Option<IpAddr>>,
-    closing: VecDeque<PeerId>,
-    refused: u64,
+    actions: VecDeque<ToSwarm<Moved, Infallible>>,
     waker: Option<Waker>,
 }
 
@@ -102,8 +110,7 @@ impl Gate {
             cut_off: BTreeSet::new(),
             established: BTreeMap::new(),
             pending: BTreeMap::new(),
-            closing: VecDeque::new(),
-            refused: 0,
+            actions: VecDeque::new(),
             waker: None,
         }
     }
@@ -113,15 +120,15 @@ impl Gate {
         let changed = |peer: &&PeerId| self.guests.standing(peer) != list.get(peer).copied();
         let closing: Vec<PeerId> = self.established.keys().filter(changed).copied().collect();
         self.guests.replace(list);
-        self.closing.extend(closing);
-        self.wake();
+        for peer in closing {
+            self.close(peer);
+        }
     }
 
     /// Disconnects a peer and refuses it until [`Self::forgive`].
     pub(crate) fn cut_off(&mut self, peer: PeerId) {
         self.cut_off.insert(peer);
-        self.closing.push_back(peer);
-        self.wake();
+        self.close(peer);
     }
 
     /// Lets a peer in again that was cut off.
@@ -129,18 +136,14 @@ impl Gate {
         self.cut_off.remove(peer);
     }
 
-    /// How many connections were refused so far.
-    pub(crate) fn refused(&self) -> u64 {
-        self.refused
-    }
-
-    fn wake(&mut self) {
+    fn close(&mut self, peer_id: PeerId) {
+        self.actions.push_back(ToSwarm::CloseConnection { peer_id, connection: CloseConnection::All });
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
     }
 
-    fn check(&mut self, peer: &PeerId) -> Result<(), Refusal> {
+    fn check(&self, peer: &PeerId) -> Result<(), Refusal> {
         if self.cut_off.contains(peer) {
             return Err(Refusal::CutOff);
         }
@@ -161,23 +164,11 @@ impl Gate {
         self.established.iter().filter(invitee).map(|(_, connections)| connections.len()).sum()
     }
 
-    fn denied(&mut self, refusal: Refusal) -> ConnectionDenied {
-        self.refused = self.refused.saturating_add(1);
-        ConnectionDenied::new(refusal)
-    }
-}
-
-fn ip(address: &Multiaddr) -> Option<IpAddr> {
-    match address.iter().next() {
-        Some(Protocol::Ip4(ip)) => Some(ip.into()),
-        Some(Protocol::Ip6(ip)) => Some(ip.into()),
-        _ => None,
-    }
 }
 
 impl NetworkBehaviour for Gate {
     type ConnectionHandler = dummy::ConnectionHandler;
-    type ToSwarm = Infallible;
+    type ToSwarm = Moved;
 
     fn handle_pending_inbound_connection(
         &mut self,
@@ -188,7 +179,7 @@ impl NetworkBehaviour for Gate {
         let ip = ip(remote);
         let same_ip = self.pending.values().filter(|pending| **pending == ip).count();
         if self.pending.len() >= PENDING || same_ip >= PENDING_PER_IP {
-            return Err(self.denied(Refusal::Busy));
+            return Err(ConnectionDenied::new(Refusal::Busy));
         }
         self.pending.insert(connection, ip);
         Ok(())
@@ -202,7 +193,7 @@ impl NetworkBehaviour for Gate {
         _: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
         self.pending.remove(&connection);
-        self.check(&peer).map_err(|refusal| self.denied(refusal))?;
+        self.check(&peer).map_err(ConnectionDenied::new)?;
         Ok(dummy::ConnectionHandler)
     }
 
@@ -221,7 +212,7 @@ impl NetworkBehaviour for Gate {
                 Err(refusal) => refusal,
             },
         };
-        Err(self.denied(refusal))
+        Err(ConnectionDenied::new(refusal))
     }
 
     fn handle_established_outbound_connection(
@@ -232,7 +223,7 @@ impl NetworkBehaviour for Gate {
         _: Endpoint,
         _: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.check(&peer).map_err(|refusal| self.denied(refusal))?;
+        self.check(&peer).map_err(ConnectionDenied::new)?;
         Ok(dummy::ConnectionHandler)
     }
 
@@ -246,6 +237,12 @@ impl NetworkBehaviour for Gate {
                     self.established.remove(&closed.peer_id);
                 }
             }
+        } else if let FromSwarm::AddressChange(change) = event {
+            self.actions.push_back(ToSwarm::GenerateEvent(Moved {
+                peer: change.peer_id,
+                connection: change.connection_id,
+                address: change.new.get_remote_address().clone(),
+            }));
         } else if let FromSwarm::ListenFailure(failure) = event {
             self.pending.remove(&failure.connection_id);
         }
@@ -260,9 +257,9 @@ impl NetworkBehaviour for Gate {
         match event {}
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Infallible, THandlerInEvent<Self>>> {
-        if let Some(peer_id) = self.closing.pop_front() {
-            return Poll::Ready(ToSwarm::CloseConnection { peer_id, connection: CloseConnection::All });
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Moved, THandlerInEvent<Self>>> {
+        if let Some(action) = self.actions.pop_front() {
+            return Poll::Ready(action);
         }
         self.waker = Some(cx.waker().clone());
         Poll::Pending

@@ -1,7 +1,174 @@
-//! How libp2p is assembled here.
+//! How libp2p is assembled here: the shell around the [`Node`](crate::node::Node).
+//!
+//! ```text
+//! shared UDP sockets ─ quic ─┐                  ┌─ gate ─ join                      (invite holders: this alone)
+//! own TCP listener ─ tls ────┴─ tunnel guard ───┤
+//!                                               └─ members only: exchange, signal, identify, ping, kad      mdns
+//! ```
+//!
+//! [`join`] makes a swarm whose identity is the invite key and ends with the records of the mesh. [`start_member`] makes
+//! a swarm whose identity is the device, on the same sockets. One task (`driver.rs`) carries everything between swarm,
+//! node and daemon; the store is written by it alone.
+//!
+//! Protocols are named `/warren/<first characters of the mesh id>/<name>/1`, so two meshes never talk by mistake.
+//!
+//! Absent: relayed connections and hole punching (the next step), public bootstrap nodes, agent versions, metrics.
 
+mod address;
+mod behaviour;
+mod codec;
+mod driver;
 mod gate;
+mod handle;
+mod join;
+mod keep;
 pub mod quic;
+pub mod socket;
 mod tls;
 mod transport;
 mod tunnel_guard;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use libp2p::Swarm;
+use tokio::sync::{mpsc, watch};
+
+pub use handle::Handle;
+pub use join::{JoinError, JoinSettings, JoinedMesh, PATIENCE, Progress, join};
+
+use crate::{
+    identity::Identity,
+    membership::Log,
+    node::{Event, Node, NodeConfig},
+    store::{Store, StoreError},
+};
+use behaviour::Behaviour;
+use driver::{Driver, now};
+use gate::Guests;
+use socket::AsyncUdpSocket;
+use tunnel_guard::TunnelAddresses;
+
+/// Commands that may wait for the driver.
+const COMMANDS: usize = 64;
+/// Events that may wait in the channel; more wait in the driver.
+const EVENTS: usize = 64;
+/// Connections of members stay until one side closes them; libp2p wants a number.
+const IDLE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+/// All remembered addresses of a member, by QUIC and TCP, are called at once.
+const DIALS_AT_ONCE: u8 = 16;
+/// Streams of one connection that may negotiate their protocol at once.
+const NEGOTIATING: usize = 32;
+
+/// What a member starts with.
+pub struct Settings {
+    /// Who we are in this mesh.
+    pub identity: Identity,
+    /// The shared sockets, at most one per address family.
+    pub sockets: Vec<Arc<dyn AsyncUdpSocket>>,
+    /// Where to listen for TCP as well, usually the sockets' port; `None` for QUIC alone.
+    pub tcp_port: Option<u16>,
+    /// Whether to look for members on the LAN, and be found there.
+    pub mdns: bool,
+    /// Addresses of tunnels of this machine, as far as they are known; see [`Handle::set_tunnel`].
+    pub tunnel: BTreeSet<IpAddr>,
+}
+
+/// Why a member did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The sockets or our certificate are no good.
+    #[error("control connections cannot be made: {0}")]
+    Transport(#[from] quic::Error),
+    /// A socket cannot be listened on.
+    #[error("cannot listen on {address}: {why}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// What libp2p says.
+        why: String,
+    },
+    /// What the store remembers cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Starts a member on its own task, which ends with [`Handle::shutdown`] or the last handle. Must be called inside a
+/// tokio runtime. The first event is the roster.
+pub fn start_member(
+    settings: Settings,
+    store: Store,
+    log: Log,
+) -> Result<(Handle, mpsc::Receiver<Event>), StartError> {
+    let Settings { identity, sockets, tcp_port, mdns, tunnel } = settings;
+    let keypair = identity.libp2p_keypair();
+    let avoided = TunnelAddresses::default();
+    let locals: Vec<SocketAddr> =
+        sockets.iter().map(|socket| socket.local_addr()).collect::<Result<_, _>>().map_err(quic::Error::Io)?;
+    let (transport, closer) = transport::build(&keypair, sockets, avoided.clone())?;
+    let guests = Guests::default();
+    let behaviour = Behaviour::new(&keypair, &log.mesh(), mdns, &guests);
+    let config = libp2p::swarm::Config::with_tokio_executor()
+        .with_idle_connection_timeout(IDLE)
+        .with_dial_concurrency_factor(DIALS_AT_ONCE.try_into().expect("16 is not zero"))
+        .with_max_negotiating_inbound_streams(NEGOTIATING);
+    let mut swarm = Swarm::new(transport, behaviour, keypair.public().to_peer_id(), config);
+    listen(&mut swarm, &locals, tcp_port)?;
+
+    let addresses = store.addresses()?.into_iter();
+    let config = NodeConfig {
+        identity,
+        log,
+        addresses: addresses.map(|(device, kept)| (device, keep::restore(&kept))).collect(),
+        grants: store.all_grants()?.into_iter().collect(),
+        keep: Box::new(keep::StoreKeeper(store)),
+        #[expect(clippy::disallowed_methods, reason = "shell: jitter needs no secret, but a different seed each run")]
+        seed: rand::Rng::random(&mut rand::rng()),
+    };
+    let mut node = Node::new(config, now());
+    node.set_tunnel(tunnel);
+
+    let (commands, commands_rx) = mpsc::channel(COMMANDS);
+    let (events, events_rx) = mpsc::channel(EVENTS);
+    let (roster, roster_rx) = watch::channel(Arc::clone(node.roster()));
+    let driver = Driver {
+        swarm,
+        node,
+        commands: commands_rx,
+        events,
+        roster,
+        tunnel: avoided,
+        closer,
+        waiting: VecDeque::new(),
+        connections: BTreeMap::new(),
+        next_connection: 0,
+        visits: BTreeMap::new(),
+        exchanges: BTreeMap::new(),
+        hellos: BTreeMap::new(),
+        flushing: Vec::new(),
+    };
+    tokio::spawn(driver.run());
+    Ok((Handle { commands, roster: roster_rx }, events_rx))
+}
+
+/// Listens on every socket, and beside each for TCP. A TCP port that somebody else has is a pity, not an error.
+fn listen(swarm: &mut Swarm<Behaviour>, locals: &[SocketAddr], tcp_port: Option<u16>) -> Result<(), StartError> {
+    for local in locals {
+        let listening = swarm.listen_on(quic::to_multiaddr(*local));
+        listening.map_err(|error| StartError::Listen { address: *local, why: error.to_string() })?;
+        if let Some(port) = tcp_port {
+            let address = SocketAddr::new(local.ip(), port);
+            if let Err(error) = swarm.listen_on(address::tcp(address)) {
+                tracing::warn!(%address, %error, "not listening for TCP");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

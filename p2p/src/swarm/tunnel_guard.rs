@@ -15,8 +15,9 @@ use std::{
 use libp2p::{
     Multiaddr,
     core::transport::{DialOpts, ListenerId, TransportError, TransportEvent},
-    multiaddr::Protocol,
 };
+
+use super::address::ip;
 
 /// The addresses inside the tunnel: ours and those of the other members. Clones share one list.
 #[derive(Clone, Debug, Default)]
@@ -49,11 +50,7 @@ impl TunnelAddresses {
 
     /// Whether this multiaddress starts inside the tunnel.
     pub(crate) fn covers(&self, address: &Multiaddr) -> bool {
-        match address.iter().next() {
-            Some(Protocol::Ip4(ip)) => self.contains(&ip.into()),
-            Some(Protocol::Ip6(ip)) => self.contains(&ip.into()),
-            _ => false,
-        }
+        ip(address).is_some_and(|ip| self.contains(&ip))
     }
 
     fn lock(&self) -> MutexGuard<'_, Listed> {

@@ -22,7 +22,7 @@ mod socket;
 mod stream;
 mod transport;
 
-pub(crate) use address::{from_multiaddr, to_multiaddr};
+pub(crate) use address::{from_multiaddr, ip, to_multiaddr};
 #[cfg(test)]
 use connection::Connection;
 pub(crate) use transport::{Closer, Transport};

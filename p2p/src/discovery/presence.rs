@@ -1,0 +1,95 @@
+//! Where a device is now: signed by it, passed on by others, short-lived, never in the log.
+
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    identity::{DeviceId, Identity},
+    record::{MeshId, RecordError, Signable, Timestamp, Verified},
+};
+
+/// A presence says nothing about where a device is an hour later. Twice the interval at which it is renewed, and more
+/// than the clock difference that we live with.
+const VALID: Duration = Duration::from_secs(60 * 60);
+/// Addresses in one presence.
+pub(crate) const ADDRESSES: usize = 16;
+/// Bytes of one presence with its signature.
+const BYTES: usize = 1024;
+
+/// A device says where it can be reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Presence {
+    /// Within which mesh.
+    pub mesh: MeshId,
+    /// Who.
+    pub device: DeviceId,
+    /// When, by the device's clock; the latest counts.
+    pub issued_at: Timestamp,
+    /// Where.
+    pub addresses: Vec<SocketAddr>,
+}
+
+impl Signable for Presence {
+    const DOMAIN: &'static [u8] = b"warren presence v1\0";
+    const LIMIT: usize = BYTES;
+
+    fn author(&self) -> DeviceId {
+        self.device
+    }
+
+    fn check(&self) -> Result<(), RecordError> {
+        if self.addresses.len() > ADDRESSES {
+            return Err(RecordError::Content("a presence has at most 16 addresses"));
+        }
+        Ok(())
+    }
+}
+
+/// The latest presence of each member.
+#[derive(Debug, Default)]
+pub struct Presences(BTreeMap<DeviceId, Verified<Presence>>);
+
+impl Presences {
+    /// Our own presence.
+    pub fn own(
+        identity: &Identity,
+        mesh: MeshId,
+        mut addresses: Vec<SocketAddr>,
+        now: Timestamp,
+    ) -> Result<Verified<Presence>, RecordError> {
+        addresses.truncate(ADDRESSES);
+        Verified::sign(Presence { mesh, device: identity.device_id(), issued_at: now, addresses }, identity)
+    }
+
+    /// Takes a presence if it is of this mesh, not too old, and newer than what we have; says whether it was taken.
+    pub fn insert(&mut self, presence: &Verified<Presence>, mesh: &MeshId, now: Timestamp) -> bool {
+        let value = presence.value();
+        if value.mesh != *mesh || !fresh(value, now) {
+            return false;
+        }
+        let newer =
+            self.0.get(&value.device).is_none_or(|known| known.value().issued_at < value.issued_at);
+        if newer {
+            self.0.insert(value.device, presence.clone());
+        }
+        newer
+    }
+
+    /// Drops what is too old and whoever is no member.
+    pub fn retain(&mut self, keep: impl Fn(&DeviceId) -> bool, now: Timestamp) {
+        self.0.retain(|device, presence| keep(device) && fresh(presence.value(), now));
+    }
+
+    /// The presences to pass on to `peer`, the latest first, at most `limit`.
+    pub fn for_peer(&self, peer: &DeviceId, limit: usize) -> Vec<Vec<u8>> {
+        let mut presences: Vec<_> = self.0.iter().filter(|(device, _)| *device != peer).collect();
+        presences.sort_by_key(|(_, presence)| std::cmp::Reverse(presence.value().issued_at));
+        presences.into_iter().take(limit).map(|(_, presence)| presence.bytes().to_vec()).collect()
+    }
+}
+
+/// Neither too old nor from the future, within an hour.
+fn fresh(presence: &Presence, now: Timestamp) -> bool {
+    presence.issued_at.distance(now) <= VALID
+}

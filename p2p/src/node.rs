@@ -1,0 +1,464 @@
+//! The root state machine of a member: what to say to whom, whom to call, whom to cut off.
+//!
+//! ```text
+//!  connections, messages, commands, time ──handle_*──▶ Node ──poll_output──▶ dial, send, cut off, events
+//!                                                       │ ▲
+//!                                        records first  ▼ │  then the log
+//!                                                      Keep
+//! ```
+//!
+//! The shell ([`swarm`](crate::swarm)) carries: it owns the sockets, reads the clocks, and hands both in with every
+//! call. Drive it so: call any `handle_*`, then `poll_output` until it is empty, then wait for the next input or for
+//! `poll_timeout`. Requests of peers are answered by the return value of the call that brings them.
+//!
+//! A session is everything we know about one connected member; it begins with the first connection and ends with the
+//! last. Two connections may stand for a while, when both sides dialled at once or when a peer restarted and its old
+//! connection is not known to be dead yet: the newer one closes those that are older than a handshake can last.
+//!
+//! New records take one way, whether they come from a peer, a newcomer or a command: [`Keep`] writes them, and only
+//! when they are on disk does the log change, the roster follow, and everybody hear of it. A full disk therefore
+//! leaves no half state.
+//!
+//! Absent: sockets, clocks, randomness, tasks; addresses of strangers; any message to a device that is not a member.
+
+mod admission;
+mod authoring;
+mod conduct;
+mod event;
+mod exchange;
+mod keep;
+mod session;
+mod signalling;
+mod timers;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+pub use authoring::CommandError;
+pub use event::{Event, PeerLink};
+pub use keep::{Keep, KeepError};
+pub use timers::Timer;
+
+use crate::{
+    discovery::{AddressBook, DialPlan, Presences, Remembered, Source, neighbours},
+    identity::{DeviceId, Identity},
+    membership::{Log, Message, Roster, Sync},
+    record::{Grants, MeshId, Timestamp},
+    signal::Hello,
+};
+use conduct::Conduct;
+use session::{Link, Session};
+use timers::Timers;
+
+/// Both clocks at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// For durations.
+    pub instant: Instant,
+    /// For what others read.
+    pub wall: Timestamp,
+}
+
+/// What the shell knows a connection by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ConnectionKey(pub u64);
+
+/// A stretch of time in which a peer is connected. An answer that belongs to an earlier one says nothing about this.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SessionId(u64);
+
+/// What the shell is to do.
+#[derive(Debug)]
+pub enum Output {
+    /// Call a member at all these addresses at once, by QUIC and TCP.
+    Dial {
+        /// Whom.
+        peer: DeviceId,
+        /// Where, best first.
+        addresses: Vec<SocketAddr>,
+    },
+    /// Ask the mesh's Kademlia where a member is.
+    Lookup(DeviceId),
+    /// Send a message of the record exchange.
+    Exchange {
+        /// To whom.
+        peer: DeviceId,
+        /// In which session; comes back with the answer.
+        session: SessionId,
+        /// What.
+        message: Message,
+    },
+    /// Say hello; the answer comes back by [`Node::handle_hello_answer`].
+    Hello {
+        /// To whom.
+        peer: DeviceId,
+        /// In which session; comes back with the answer.
+        session: SessionId,
+        /// What.
+        hello: Hello,
+    },
+    /// Close one connection.
+    Close(ConnectionKey),
+    /// Close all connections with a peer and refuse it until it is forgiven.
+    CutOff(DeviceId),
+    /// A peer that was cut off may connect again.
+    Forgive(DeviceId),
+    /// Who may connect from now on.
+    Admit {
+        /// For everything.
+        members: BTreeSet<DeviceId>,
+        /// For the join protocol: public halves of invite keys.
+        invitees: BTreeSet<DeviceId>,
+    },
+    /// Which addresses are inside the tunnel from now on.
+    Tunnel(BTreeSet<IpAddr>),
+    /// Tell the daemon.
+    Event(Event),
+}
+
+/// What a node starts with.
+pub struct NodeConfig {
+    /// Who we are.
+    pub identity: Identity,
+    /// The records of the mesh, as the store has them.
+    pub log: Log,
+    /// Where records go.
+    pub keep: Box<dyn Keep + Send>,
+    /// Addresses of members from earlier runs.
+    pub addresses: BTreeMap<DeviceId, Vec<Remembered>>,
+    /// What we grant to whom, where it is not what the invite says.
+    pub grants: BTreeMap<DeviceId, Grants>,
+    /// Decides jitter.
+    pub seed: u64,
+}
+
+/// How long a wish to talk to a member that is no neighbour keeps a connection up.
+const INTEREST: Duration = Duration::from_secs(600);
+
+/// Addresses come in bursts, and each write waits for the disk.
+const ADDRESSES_PAUSE: Duration = Duration::from_secs(1);
+
+/// A member of a mesh.
+pub struct Node {
+    identity: Identity,
+    own: DeviceId,
+    mesh: MeshId,
+    log: Log,
+    keep: Box<dyn Keep + Send>,
+    sync: Sync,
+    sessions: BTreeMap<DeviceId, Session>,
+    next_session: SessionId,
+    book: AddressBook,
+    plan: DialPlan,
+    presences: Presences,
+    conduct: Conduct,
+    /// Where the daemon says our dataplane may be reached.
+    candidates: Vec<SocketAddr>,
+    /// Where our control connections listen.
+    listening: BTreeSet<SocketAddr>,
+    grants: BTreeMap<DeviceId, Grants>,
+    /// Addresses inside the tunnel that the daemon named; those of the members come on top.
+    tunnel: BTreeSet<IpAddr>,
+    interests: BTreeMap<DeviceId, Instant>,
+    /// Connected peers that are members no more and are still being told so, and until when.
+    farewells: BTreeMap<DeviceId, Instant>,
+    /// When new addresses are written down.
+    addresses_due: Option<Instant>,
+    timers: Timers,
+    outputs: VecDeque<Output>,
+    /// We have told that we are not a member any more.
+    out: bool,
+}
+
+impl Node {
+    /// A node that knows what the store knows and is connected to nobody.
+    pub fn new(config: NodeConfig, now: Now) -> Self {
+        let NodeConfig { identity, log, keep, addresses, grants, seed } = config;
+        let own = identity.device_id();
+        let mut book = AddressBook::default();
+        for (device, remembered) in addresses {
+            book.restore(device, remembered);
+        }
+        let mut node = Self {
+            own,
+            identity,
+            mesh: log.mesh(),
+            log,
+            keep,
+            sync: Sync::new(),
+            sessions: BTreeMap::new(),
+            next_session: SessionId::default(),
+            book,
+            plan: DialPlan::new(seed),
+            presences: Presences::default(),
+            conduct: Conduct::default(),
+            candidates: Vec::new(),
+            listening: BTreeSet::new(),
+            grants,
+            tunnel: BTreeSet::new(),
+            interests: BTreeMap::new(),
+            farewells: BTreeMap::new(),
+            addresses_due: None,
+            timers: Timers::new(now.instant),
+            outputs: VecDeque::new(),
+            out: false,
+        };
+        node.roster_changed(now);
+        node
+    }
+
+    /// Who is in the mesh.
+    pub fn roster(&self) -> &Arc<Roster> {
+        self.log.roster()
+    }
+
+    /// A connection with a peer stands. `dialled` is where we called it, `address` where its packets come from.
+    pub fn handle_connected(&mut self, peer: DeviceId, key: ConnectionKey, link: LinkInfo, now: Now) {
+        if !self.roster().is_member(&peer) {
+            return;
+        }
+        let LinkInfo { address, dialled, udp } = link;
+        let next = &mut self.next_session;
+        let session = self.sessions.entry(peer).or_insert_with(|| {
+            next.0 += 1;
+            Session::new(*next)
+        });
+        let first = session.links.is_empty();
+        for old in session.supersede(now.instant) {
+            self.outputs.push_back(Output::Close(old));
+        }
+        session.links.insert(key, Link { address, since: now.instant });
+        // A TCP peer calls from a port of its own choosing, where nobody answers.
+        if dialled || udp {
+            self.book.succeeded(peer, address, now.wall);
+        }
+        self.plan.handle_connected(&peer);
+        if first {
+            self.outputs.push_back(Output::Event(Event::Connected { peer, address }));
+            self.start_exchange(peer);
+        }
+        if dialled {
+            // The answer brings the peer's own.
+            self.say_hello(peer, now);
+        }
+    }
+
+    /// The peer's packets come from another address now.
+    pub fn handle_moved(&mut self, peer: DeviceId, key: ConnectionKey, address: SocketAddr, now: Now) {
+        if let Some(link) = self.sessions.get_mut(&peer).and_then(|session| session.links.get_mut(&key)) {
+            link.address = address;
+            self.book.succeeded(peer, address, now.wall);
+        }
+    }
+
+    /// A connection with a peer ended.
+    pub fn handle_disconnected(&mut self, peer: DeviceId, key: ConnectionKey, now: Now) {
+        let Some(session) = self.sessions.get_mut(&peer) else { return };
+        session.links.remove(&key);
+        if session.links.is_empty() {
+            self.sessions.remove(&peer);
+            self.farewells.remove(&peer);
+            self.sync.forget(&peer);
+            self.plan.handle_disconnected(&peer, now.instant);
+            self.outputs.push_back(Output::Event(Event::Disconnected { peer }));
+        }
+    }
+
+    /// No address of the peer answered.
+    pub fn handle_dial_failed(&mut self, peer: DeviceId, now: Now) {
+        if self.sessions.contains_key(&peer) {
+            self.plan.handle_connected(&peer);
+        } else {
+            self.plan.handle_failed(&peer, now.instant);
+            self.outputs.push_back(Output::Lookup(peer));
+        }
+    }
+
+    /// Somebody says that a member is at an address.
+    pub fn handle_address(&mut self, peer: DeviceId, address: SocketAddr, source: Source, now: Now) {
+        let known = peer != self.own && self.roster().is_member(&peer);
+        if known && !self.inside_tunnel(&address.ip()) && self.book.heard(peer, address, source, now.wall) {
+            self.plan.handle_news(&peer, now.instant);
+        }
+    }
+
+    /// A peer saw us at this address, on the shared UDP socket.
+    pub fn handle_observed(&mut self, by: DeviceId, address: SocketAddr) {
+        if self.sessions.contains_key(&by) && !self.inside_tunnel(&address.ip()) {
+            self.outputs.push_back(Output::Event(Event::Observed { by, address }));
+        }
+    }
+
+    /// We listen on an address, or do not any more.
+    pub fn handle_listening(&mut self, address: SocketAddr, listening: bool, now: Now) {
+        let changed =
+            if listening { self.listening.insert(address) } else { self.listening.remove(&address) };
+        if !changed {
+            return;
+        }
+        if listening {
+            // A new interface may reach whom the others could not.
+            self.plan.handle_network_changed(now.instant);
+        }
+        self.say_hello_to_all(now);
+    }
+
+    /// The daemon knows that the network of this machine changed.
+    pub fn handle_network_changed(&mut self, now: Now) {
+        self.plan.handle_network_changed(now.instant);
+    }
+
+    /// A peer sent something that is no message, or broke a limit.
+    pub fn handle_violation(&mut self, peer: DeviceId, why: &str, now: Now) {
+        tracing::info!(peer = %peer.short(), why, "cutting a member off");
+        self.conduct.strike(peer, now.instant);
+        self.outputs.push_back(Output::CutOff(peer));
+        self.outputs.push_back(Output::Event(Event::Misbehaved { peer, why: why.to_owned() }));
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Now) {
+        for peer in self.conduct.handle_timeout(now.instant) {
+            self.outputs.push_back(Output::Forgive(peer));
+            self.plan.handle_news(&peer, now.instant);
+        }
+        self.end_farewells(now);
+        if self.addresses_due.is_some_and(|due| due <= now.instant) {
+            self.keep_addresses();
+        }
+        while let Some(timer) = self.timers.expired(now.instant) {
+            match timer {
+                Timer::Exchange => self.repair_all(),
+                Timer::Presence => {
+                    self.say_hello_to_all(now);
+                    let roster = Arc::clone(self.log.roster());
+                    self.presences.retain(|device| roster.is_member(device), now.wall);
+                }
+                Timer::Interest => {
+                    self.interests.retain(|_, since| now.instant.duration_since(*since) < INTEREST);
+                    self.set_targets(now);
+                }
+                Timer::Dial | Timer::Forgive | Timer::Farewell | Timer::Addresses => {}
+            }
+        }
+    }
+
+    /// Writes down addresses that are new. Call it before the end.
+    pub fn keep_addresses(&mut self) {
+        self.addresses_due = None;
+        while let Some(device) = self.book.poll_changed() {
+            self.keep.keep_addresses(&device, self.book.of(&device));
+        }
+    }
+
+    /// When [`Self::handle_timeout`] is due next, and what for.
+    pub fn poll_timeout(&self) -> Option<(Instant, Timer)> {
+        let dial = self.plan.poll_timeout().map(|at| (at, Timer::Dial));
+        let forgive = self.conduct.poll_timeout().map(|at| (at, Timer::Forgive));
+        let farewell = self.farewells.values().min().map(|at| (*at, Timer::Farewell));
+        let addresses = self.addresses_due.map(|at| (at, Timer::Addresses));
+        [dial, forgive, farewell, addresses, self.timers.next()].into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+
+    /// What to do next; call it until it returns `None`.
+    pub fn poll_output(&mut self, now: Now) -> Option<Output> {
+        if let Some(output) = self.outputs.pop_front() {
+            return Some(output);
+        }
+        if self.book.has_changed() && self.addresses_due.is_none() {
+            self.addresses_due = Some(now.instant + ADDRESSES_PAUSE);
+        }
+        while let Some(peer) = self.plan.poll_dial(now.instant) {
+            let mut addresses = self.book.addresses(&peer);
+            addresses.retain(|address| !self.inside_tunnel(&address.ip()));
+            if self.conduct.is_cut_off(&peer) || addresses.is_empty() {
+                self.plan.handle_failed(&peer, now.instant);
+                if !self.sessions.is_empty() {
+                    return Some(Output::Lookup(peer));
+                }
+            } else {
+                return Some(Output::Dial { peer, addresses });
+            }
+        }
+        None
+    }
+
+    /// Follows the roster after the log has changed.
+    fn roster_changed(&mut self, now: Now) {
+        let roster = Arc::clone(self.log.roster());
+        let member = roster.is_member(&self.own);
+        for peer in self.sessions.keys() {
+            if member && roster.is_member(peer) {
+                self.farewells.remove(peer);
+            } else {
+                self.farewells.entry(*peer).or_insert(now.instant + exchange::FAREWELL);
+            }
+        }
+        self.book.retain(|device| roster.is_member(device));
+        self.presences.retain(|device| roster.is_member(device), now.wall);
+        self.admit();
+        self.outputs.push_back(Output::Tunnel(self.tunnel_addresses()));
+        self.set_targets(now);
+        self.outputs.push_back(Output::Event(Event::RosterChanged(roster)));
+        if !member && !self.out {
+            self.out = true;
+            self.outputs.push_back(Output::Event(Event::Removed));
+        }
+    }
+
+    /// Tells the gate whom to let in.
+    fn admit(&mut self) {
+        let roster = self.log.roster();
+        let mut members = BTreeSet::new();
+        let mut invitees = BTreeSet::new();
+        if roster.is_member(&self.own) {
+            members.extend(roster.members().keys().filter(|device| roster.sees(&self.own, device)));
+            invitees.extend(roster.invites().values().map(|state| state.invite.key));
+        }
+        members.extend(self.farewells.keys());
+        self.outputs.push_back(Output::Admit { members, invitees });
+    }
+
+    fn set_targets(&mut self, now: Now) {
+        let roster = self.log.roster();
+        let mut targets = BTreeSet::new();
+        if roster.is_member(&self.own) {
+            let seen = roster.members().keys().filter(|device| roster.sees(&self.own, device));
+            targets = neighbours(&self.own, seen.copied());
+            targets.extend(self.interests.keys().filter(|device| roster.is_member(device)));
+        }
+        let sessions = &self.sessions;
+        self.plan.set_targets(&targets, |device| sessions.contains_key(device), now.instant);
+    }
+
+    fn tunnel_addresses(&self) -> BTreeSet<IpAddr> {
+        let members = self.log.roster().members().values();
+        let addresses = members.flat_map(|member| [IpAddr::V4(member.ipv4), IpAddr::V6(member.ipv6)]);
+        addresses.chain(self.tunnel.iter().copied()).collect()
+    }
+
+    fn inside_tunnel(&self, ip: &IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        self.tunnel.contains(&ip)
+            || self.log.roster().members().values().any(|member| match ip {
+                IpAddr::V4(ip) => member.ipv4 == ip,
+                IpAddr::V6(ip) => member.ipv6 == ip,
+            })
+    }
+}
+
+/// What the shell knows about a new connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkInfo {
+    /// The peer's address.
+    pub address: SocketAddr,
+    /// Whether we called.
+    pub dialled: bool,
+    /// Whether it is QUIC, so that the peer's address is that of its shared socket.
+    pub udp: bool,
+}
+

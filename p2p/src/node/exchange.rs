@@ -1,0 +1,133 @@
+//! Records: what peers tell us, what we tell them, and the one way into the log.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Event, KeepError, Node, Now, Output, SessionId};
+use crate::{
+    identity::DeviceId,
+    membership::{Extended, Message, Sync},
+    record::{Record, Verified},
+};
+
+/// Messages waiting for one peer, which takes them one at a time. An honest peer is far ahead of that; one that never
+/// takes any gets no more, and the next comparison repairs what it missed.
+const QUEUE: usize = 512;
+/// How long a member that is out still hears of it before its connection is closed.
+pub(super) const FAREWELL: Duration = Duration::from_secs(1);
+
+impl Node {
+    /// A peer sent a message of the record exchange.
+    pub fn handle_exchange(&mut self, peer: DeviceId, message: Message, now: Now) {
+        if !self.sessions.contains_key(&peer) || !self.roster().is_member(&peer) {
+            return;
+        }
+        let reaction = self.sync.handle_message(&self.log, peer, message, now.instant);
+        if !reaction.records.is_empty() {
+            // A store that fails has said so; nothing of it is the peer's fault.
+            let _ = self.learn(reaction.records, Some(peer), now);
+        }
+        match reaction.misbehaviour {
+            Some(misbehaviour) => self.handle_violation(peer, &misbehaviour.to_string(), now),
+            None => self.tell(peer, reaction.replies),
+        }
+    }
+
+    /// A peer took our message, or it was lost.
+    pub fn handle_exchange_answer(&mut self, peer: DeviceId, id: SessionId, taken: bool, now: Now) {
+        let Some(session) = self.sessions.get_mut(&peer).filter(|session| session.id == id) else { return };
+        session.telling = false;
+        if !taken {
+            // The connection is going, or the peer is too slow: what was queued is found again by a comparison.
+            session.queue.clear();
+        }
+        self.tell(peer, Vec::new());
+        self.end_farewells(now);
+    }
+
+    /// Whether everything we had to say was taken.
+    pub fn is_flushed(&self) -> bool {
+        self.sessions.values().all(|session| !session.telling && session.queue.is_empty())
+    }
+
+    pub(super) fn start_exchange(&mut self, peer: DeviceId) {
+        let opening = Sync::open(&self.log);
+        self.tell(peer, vec![opening]);
+    }
+
+    pub(super) fn repair_all(&mut self) {
+        let peers: Vec<DeviceId> = self.sessions.keys().copied().collect();
+        for peer in peers {
+            self.start_exchange(peer);
+        }
+    }
+
+    /// Queues messages for a peer and sends the first if none is on its way.
+    fn tell(&mut self, peer: DeviceId, messages: Vec<Message>) {
+        let Some(session) = self.sessions.get_mut(&peer) else { return };
+        if session.queue.len() + messages.len() <= QUEUE {
+            session.queue.extend(messages);
+        }
+        if !session.telling
+            && let Some(message) = session.queue.pop_front()
+        {
+            session.telling = true;
+            self.outputs.push_back(Output::Exchange { peer, session: session.id, message });
+        }
+    }
+
+    /// The one way into the log: first the store, then the log, then everybody else hears of it.
+    pub(super) fn learn(
+        &mut self,
+        records: Vec<Verified<Record>>,
+        from: Option<DeviceId>,
+        now: Now,
+    ) -> Result<(), KeepError> {
+        let extended = self.log.extended(records);
+        self.adopt(&extended, from, now)
+    }
+
+    /// Writes what a longer log has more than ours, then puts it in its place.
+    pub(super) fn adopt(
+        &mut self,
+        extended: &Extended,
+        from: Option<DeviceId>,
+        now: Now,
+    ) -> Result<(), KeepError> {
+        if !extended.added.is_empty() || !extended.dropped.is_empty() {
+            if let Err(error) = self.keep.keep_records(&extended.added, &extended.dropped) {
+                tracing::error!(%error, "records were not taken in");
+                self.outputs.push_back(Output::Event(Event::StoreFailed(error.clone())));
+                return Err(error);
+            }
+            let before = Arc::clone(self.log.roster());
+            self.log = extended.log.clone();
+            let news = Sync::push(&extended.added);
+            let peers: Vec<DeviceId> = self.sessions.keys().copied().collect();
+            for peer in peers.into_iter().filter(|peer| Some(*peer) != from) {
+                self.tell(peer, news.clone());
+            }
+            if *before != **self.log.roster() {
+                self.roster_changed(now);
+            }
+        }
+        if let Some(peer) = from
+            && let Some(misbehaviour) = self.sync.settle(&peer, extended)
+        {
+            self.handle_violation(peer, &misbehaviour.to_string(), now);
+        }
+        Ok(())
+    }
+
+    /// Closes the door behind those who are out and have heard it, or had the time to.
+    pub(super) fn end_farewells(&mut self, now: Now) {
+        let before = self.farewells.len();
+        let sessions = &self.sessions;
+        self.farewells.retain(|peer, until| {
+            let telling = sessions.get(peer).is_some_and(|session| session.telling || !session.queue.is_empty());
+            telling && now.instant < *until
+        });
+        if self.farewells.len() != before {
+            self.admit();
+        }
+    }
+}

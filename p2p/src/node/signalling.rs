@@ -1,0 +1,147 @@
+//! Saying hello and hearing it.
+
+use std::net::SocketAddr;
+
+use super::{Event, Node, Now, Output, SessionId};
+use crate::{
+    discovery::{Presence, Presences, Source},
+    identity::DeviceId,
+    record::{Grants, Relation, Timestamp, Verified},
+    signal::{CANDIDATES, Hello, PRESENCES},
+};
+
+/// Clocks that differ by more are reported: invites expire and records are dated by them.
+const SKEW_MS: i64 = 10 * 60 * 1000;
+
+impl Node {
+    /// A peer said hello; the answer is ours. `None` when it broke a limit.
+    pub fn handle_hello(&mut self, peer: DeviceId, hello: Hello, now: Now) -> Option<Hello> {
+        self.take_hello(peer, hello, now).then(|| self.hello_for(&peer, now))
+    }
+
+    /// A peer answered our hello, or did not.
+    pub fn handle_hello_answer(&mut self, peer: DeviceId, id: SessionId, answer: Option<Hello>, now: Now) {
+        let Some(session) = self.sessions.get_mut(&peer).filter(|session| session.id == id) else { return };
+        session.greeting = false;
+        if std::mem::take(&mut session.greet_again) {
+            self.say_hello(peer, now);
+        }
+        if let Some(hello) = answer {
+            self.take_hello(peer, hello, now);
+        }
+    }
+
+    /// What we grant a member: what was set, else what its invite says, else the usual.
+    pub fn grants(&self, peer: &DeviceId) -> Grants {
+        if let Some(grants) = self.grants.get(peer) {
+            return grants.clone();
+        }
+        let roster = self.roster();
+        match (roster.relation(&self.own, peer), roster.member(peer)) {
+            (Relation::Own, Some(_)) => Grants::usual(),
+            (Relation::Guest, Some(member)) if member.invite.is_some() => {
+                // An own device of somebody else comes by an invite that grants what own devices get; to us it is a
+                // guest, and a guest gets no more than the usual.
+                let arrival = &member.grants_on_arrival;
+                Grants { routing: false, lan: false, ..arrival.clone() }
+            }
+            (Relation::Guest, Some(_)) => Grants::usual(),
+            (Relation::Own | Relation::Guest, None) => Grants::default(),
+        }
+    }
+
+    pub(super) fn say_hello_to_all(&mut self, now: Now) {
+        let peers: Vec<DeviceId> = self.sessions.keys().copied().collect();
+        for peer in peers {
+            self.say_hello(peer, now);
+        }
+    }
+
+    /// Says hello, unless one is on its way (then once more behind it).
+    pub(super) fn say_hello(&mut self, peer: DeviceId, now: Now) {
+        let hello = self.hello_for(&peer, now);
+        let Some(session) = self.sessions.get_mut(&peer) else { return };
+        if session.greeting {
+            session.greet_again = true;
+            return;
+        }
+        session.greeting = true;
+        let session = session.id;
+        self.outputs.push_back(Output::Hello { peer, session, hello });
+    }
+
+    fn hello_for(&self, peer: &DeviceId, now: Now) -> Hello {
+        let near = self.sessions.get(peer).is_some_and(super::Session::on_loopback);
+        let mut candidates = self.candidates.clone();
+        candidates.truncate(CANDIDATES);
+        let mut addresses: Vec<SocketAddr> = self.candidates.clone();
+        addresses.extend(self.listening.iter().filter(|address| !self.candidates.contains(address)));
+        addresses.retain(|address| near || !address.ip().is_loopback());
+        let own = Presences::own(&self.identity, self.mesh, addresses, now.wall);
+        let mut presences: Vec<Vec<u8>> = own.iter().map(|presence| presence.bytes().to_vec()).collect();
+        presences.extend(self.presences.for_peer(peer, PRESENCES - 1));
+        Hello { now: now.wall, candidates, grants: self.grants(peer), presences }
+    }
+
+    /// Takes in what a peer says; `false` when it broke a limit.
+    fn take_hello(&mut self, peer: DeviceId, hello: Hello, now: Now) -> bool {
+        if !hello.within_limits() {
+            self.handle_violation(peer, "a greeting beyond its limits", now);
+            return false;
+        }
+        let near = self.sessions.get(&peer).is_some_and(super::Session::on_loopback);
+        let told = |address: &SocketAddr| near || !address.ip().is_loopback();
+        let candidates: Vec<SocketAddr> = hello
+            .candidates
+            .iter()
+            .filter(|address| told(address) && !self.inside_tunnel(&address.ip()))
+            .copied()
+            .collect();
+        let skew = skew(hello.now, now.wall);
+        let Some(session) = self.sessions.get_mut(&peer) else { return true };
+        session.clock_skew_ms = Some(skew);
+        if skew.abs() > SKEW_MS && !std::mem::replace(&mut session.skew_told, true) {
+            self.outputs.push_back(Output::Event(Event::ClockSkew { peer, ms: skew }));
+        }
+        if session.candidates != candidates {
+            session.candidates.clone_from(&candidates);
+            self.outputs.push_back(Output::Event(Event::Candidates { peer, addresses: candidates.clone() }));
+        }
+        if session.grants_theirs.as_ref() != Some(&hello.grants) {
+            session.grants_theirs = Some(hello.grants.clone());
+            self.outputs.push_back(Output::Event(Event::GrantsOfPeer { peer, grants: hello.grants }));
+        }
+        for address in candidates {
+            self.handle_address(peer, address, Source::Itself, now);
+        }
+        for bytes in &hello.presences {
+            match Verified::<Presence>::from_bytes(bytes) {
+                Ok(presence) => self.take_presence(&presence, &peer, near, now),
+                Err(error) => {
+                    self.handle_violation(peer, &format!("a presence that is none: {error}"), now);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn take_presence(&mut self, presence: &Verified<Presence>, from: &DeviceId, near: bool, now: Now) {
+        let device = presence.value().device;
+        let known = device != self.own && self.roster().is_member(&device);
+        if known && self.presences.insert(presence, &self.mesh, now.wall) {
+            let source = if device == *from { Source::Itself } else { Source::Hearsay };
+            for address in &presence.value().addresses {
+                if near || !address.ip().is_loopback() {
+                    self.handle_address(device, *address, source, now);
+                }
+            }
+        }
+    }
+}
+
+/// Milliseconds by which `theirs` is ahead of `ours`.
+fn skew(theirs: Timestamp, ours: Timestamp) -> i64 {
+    let distance = i64::try_from(theirs.distance(ours).as_millis()).unwrap_or(i64::MAX);
+    if theirs < ours { -distance } else { distance }
+}

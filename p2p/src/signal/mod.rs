@@ -1,0 +1,40 @@
+//! What two connected members tell each other about now: clock, candidates, grants, who else is where.
+//!
+//! Each side says [`Hello`] when a connection stands and whenever something in it changes; the answer is the other
+//! side's own `Hello`. Nothing here is recorded: it ends with the connection. Candidates are addresses of the
+//! dataplane's sockets, which the daemon hands to its path agent.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::record::{Grants, Timestamp};
+
+/// Candidates in one message: interfaces of both families, NAT, port mappings.
+pub const CANDIDATES: usize = 32;
+/// Presences in one message.
+pub const PRESENCES: usize = 64;
+/// Bytes of one message: 64 presences of at most 1 KiB, and the rest.
+pub(crate) const BYTES: usize = 96 * 1024;
+
+/// The state of one side.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// The sender's clock.
+    pub now: Timestamp,
+    /// Where the sender's dataplane may be reached.
+    pub candidates: Vec<SocketAddr>,
+    /// What the sender grants the receiver.
+    pub grants: Grants,
+    /// Signed [`Presence`](crate::discovery::Presence)s, the sender's own first.
+    pub presences: Vec<Vec<u8>>,
+}
+
+impl Hello {
+    /// Whether the sender kept to the limits.
+    pub(crate) fn within_limits(&self) -> bool {
+        self.candidates.len() <= CANDIDATES
+            && self.presences.len() <= PRESENCES
+            && self.grants.ports.len() <= crate::limits::PORT_GRANTS
+    }
+}

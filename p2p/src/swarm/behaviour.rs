@@ -1,0 +1,145 @@
+//! The protocols of a member: the gate first, then what everybody behind it may use.
+
+use std::time::Duration;
+
+use libp2p::{
+    PeerId, StreamProtocol, identify,
+    identity::Keypair,
+    kad, mdns, ping,
+    request_response::{self, ProtocolSupport},
+    swarm::{NetworkBehaviour, behaviour::toggle::Toggle},
+};
+
+use super::{
+    codec::Codec,
+    gate::{Gate, Guests, MembersOnly},
+};
+use crate::{
+    invite,
+    limits::{EXCHANGE_BYTES, JOIN_REQUEST_BYTES, JOIN_RESPONSE_BYTES},
+    membership::Message,
+    record::MeshId,
+    signal::{self, Hello},
+};
+
+/// A request that is not answered by then has failed; a slow line carries the largest message in half of it.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
+/// Requests of one protocol in flight with one peer.
+const STREAMS: usize = 16;
+/// QUIC notices dead peers by itself; this is for TCP, and tells the round trip.
+const PING_INTERVAL: Duration = Duration::from_secs(25);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+type RequestResponse<Request, Response> = request_response::Behaviour<Codec<Request, Response>>;
+pub(super) type Join = RequestResponse<invite::Request, invite::Response>;
+pub(super) type Exchange = RequestResponse<Message, ()>;
+pub(super) type Signal = RequestResponse<Hello, Hello>;
+pub(super) type Kademlia = kad::Behaviour<kad::store::MemoryStore>;
+
+/// What a member speaks. The gate stands first: what it denies, no other behaviour hears of.
+#[derive(NetworkBehaviour)]
+pub(super) struct Behaviour {
+    pub(super) gate: Gate,
+    pub(super) join: Join,
+    pub(super) exchange: MembersOnly<Exchange>,
+    pub(super) signal: MembersOnly<Signal>,
+    pub(super) identify: MembersOnly<identify::Behaviour>,
+    pub(super) ping: MembersOnly<ping::Behaviour>,
+    pub(super) kad: MembersOnly<Kademlia>,
+    pub(super) mdns: Toggle<mdns::tokio::Behaviour>,
+}
+
+impl Behaviour {
+    pub(super) fn new(keypair: &Keypair, mesh: &MeshId, mdns: bool, guests: &Guests) -> Self {
+        let own = keypair.public().to_peer_id();
+        let members_only = guests.clone();
+        Self {
+            gate: Gate::new(guests.clone()),
+            join: join(mesh, ProtocolSupport::Inbound),
+            exchange: MembersOnly::new(
+                request_response(
+                    protocol(mesh, "exchange"),
+                    Codec::new(EXCHANGE_BYTES, 0),
+                    ProtocolSupport::Full,
+                ),
+                members_only.clone(),
+            ),
+            signal: MembersOnly::new(
+                request_response(
+                    protocol(mesh, "signal"),
+                    Codec::new(signal::BYTES, signal::BYTES),
+                    ProtocolSupport::Full,
+                ),
+                members_only.clone(),
+            ),
+            identify: MembersOnly::new(identify(keypair), members_only.clone()),
+            ping: MembersOnly::new(
+                ping::Behaviour::new(
+                    ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_TIMEOUT),
+                ),
+                members_only.clone(),
+            ),
+            kad: MembersOnly::new(kademlia(own, mesh), members_only),
+            mdns: mdns.then(|| mdns_behaviour(own)).flatten().into(),
+        }
+    }
+}
+
+/// The join protocol, for members and newcomers.
+pub(super) fn join(mesh: &MeshId, support: ProtocolSupport) -> Join {
+    request_response(protocol(mesh, "join"), Codec::new(JOIN_REQUEST_BYTES, JOIN_RESPONSE_BYTES), support)
+}
+
+/// Multicast DNS, or `None` (with a warning) where there is no multicast.
+pub(super) fn mdns_behaviour(own: PeerId) -> Option<mdns::tokio::Behaviour> {
+    mdns::tokio::Behaviour::new(mdns::Config::default(), own)
+        .inspect_err(|error| tracing::warn!(%error, "no discovery on the local network"))
+        .ok()
+}
+
+/// `/warren/<first characters of the mesh id>/<name>/1`.
+fn protocol(mesh: &MeshId, name: &str) -> StreamProtocol {
+    StreamProtocol::try_from_owned(format!("/warren/{}/{name}/1", mesh.short()))
+        .expect("begins with a slash, the only rule for protocol names")
+}
+
+fn request_response<Request, Response>(
+    protocol: StreamProtocol,
+    codec: Codec<Request, Response>,
+    support: ProtocolSupport,
+) -> RequestResponse<Request, Response>
+where
+    Codec<Request, Response>: request_response::Codec<Protocol = StreamProtocol> + Send,
+{
+    let config = request_response::Config::default()
+        .with_request_timeout(REQUEST_TIMEOUT)
+        .with_max_concurrent_streams(STREAMS);
+    request_response::Behaviour::with_codec(codec, [(protocol, support)], config)
+}
+
+/// Says nothing about the software but what a peer needs: that it is this protocol.
+fn identify(keypair: &Keypair) -> identify::Behaviour {
+    let config = identify::Config::new("warren/1".to_owned(), keypair.public())
+        .with_agent_version("warren".to_owned())
+        .with_cache_size(0)
+        .with_interval(Duration::from_secs(600))
+        .with_push_listen_addr_updates(true);
+    identify::Behaviour::new(config)
+}
+
+/// The mesh's own Kademlia: it finds addresses of members, and keeps nothing for anybody.
+fn kademlia(own: PeerId, mesh: &MeshId) -> Kademlia {
+    let mut config = kad::Config::new(protocol(mesh, "kad"));
+    config
+        .set_kbucket_inserts(kad::BucketInserts::Manual)
+        .set_record_filtering(kad::StoreInserts::FilterBoth)
+        .set_periodic_bootstrap_interval(None)
+        .set_publication_interval(None)
+        .set_replication_interval(None)
+        .set_provider_publication_interval(None)
+        .set_query_timeout(Duration::from_secs(10))
+        .set_max_packet_size(16 * 1024);
+    let mut kademlia = Kademlia::with_config(own, kad::store::MemoryStore::new(own), config);
+    kademlia.set_mode(Some(kad::Mode::Server));
+    kademlia
+}

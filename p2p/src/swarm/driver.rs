@@ -1,0 +1,296 @@
+//! The only task of a member: libp2p's swarm on one side, the node on the other, the daemon's commands in between.
+
+mod protocols;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use futures::StreamExt;
+use libp2p::{
+    PeerId, Swarm,
+    core::ConnectedPoint,
+    kad, mdns, ping,
+    request_response::OutboundRequestId,
+    swarm::{ConnectionId, SwarmEvent, dial_opts::{DialOpts, PeerCondition}},
+};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::{
+    address::{socket_address, ways},
+    behaviour::{Behaviour, BehaviourEvent},
+    codec::Frame,
+    gate::Standing,
+    handle::Command,
+    quic::Closer,
+    tunnel_guard::TunnelAddresses,
+};
+use crate::{
+    discovery::Source,
+    identity::DeviceId,
+    membership::Roster,
+    node::{ConnectionKey, Event, LinkInfo, Node, Now, Output, SessionId},
+    record::Timestamp,
+};
+
+/// Events that may wait for the daemon; while there are more, nothing new is read from the network.
+const WAITING_EVENTS: usize = 1024;
+/// How long a farewell may take to reach those who are connected.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
+/// How long the holder of an invite key may stay connected; people read the terms before they agree.
+const VISIT: Duration = Duration::from_secs(60);
+/// Addresses that one answer of Kademlia may bring for one member.
+const KAD_ADDRESSES: usize = 8;
+
+/// Both clocks, now.
+pub(super) fn now() -> Now {
+    #[expect(clippy::disallowed_methods, reason = "the shell reads the clocks for the node")]
+    let (instant, wall) = (Instant::now(), SystemTime::now());
+    let millis = wall.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    Now { instant, wall: Timestamp::from_millis(u64::try_from(millis).unwrap_or(u64::MAX)) }
+}
+
+/// A connection of somebody who holds an invite key.
+pub(super) struct Visit {
+    /// Joining takes a second; then the door closes.
+    until: Instant,
+    /// Where the newcomer's shared socket is, if it came by QUIC.
+    address: Option<SocketAddr>,
+}
+
+/// The state of the task.
+pub(super) struct Driver {
+    pub(super) swarm: Swarm<Behaviour>,
+    pub(super) node: Node,
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) events: mpsc::Sender<Event>,
+    pub(super) roster: watch::Sender<Arc<Roster>>,
+    pub(super) tunnel: TunnelAddresses,
+    pub(super) closer: Closer,
+    pub(super) waiting: VecDeque<Event>,
+    pub(super) connections: BTreeMap<ConnectionId, ConnectionKey>,
+    pub(super) next_connection: u64,
+    pub(super) visits: BTreeMap<ConnectionId, Visit>,
+    pub(super) exchanges: BTreeMap<OutboundRequestId, SessionId>,
+    pub(super) hellos: BTreeMap<OutboundRequestId, SessionId>,
+    pub(super) flushing: Vec<(Instant, oneshot::Sender<()>)>,
+}
+
+impl Driver {
+    /// Runs until it is told to shut down or every handle is gone.
+    pub(super) async fn run(mut self) {
+        let events = self.events.clone();
+        let done = loop {
+            self.carry_out();
+            let timeout = self.next_timeout();
+            tokio::select! {
+                biased;
+                permit = events.reserve(), if !self.waiting.is_empty() => match (permit, self.waiting.pop_front()) {
+                    (Ok(permit), Some(event)) => permit.send(event),
+                    (Ok(_), None) => {}
+                    // Nobody listens; the handle may still be in use.
+                    (Err(_), _) => self.waiting.clear(),
+                },
+                command = self.commands.recv() => match command {
+                    Some(Command::Call(call)) => call(&mut self.node, now()),
+                    Some(Command::Flush(done)) => self.flushing.push((now().instant + FLUSH_PATIENCE, done)),
+                    Some(Command::Shutdown(done)) => break Some(done),
+                    None => break None,
+                },
+                event = self.swarm.select_next_some(), if self.waiting.len() < WAITING_EVENTS => {
+                    self.handle_swarm_event(event);
+                }
+                () = tokio::time::sleep_until(timeout.into()) => {
+                    self.node.handle_timeout(now());
+                    self.end_visits();
+                }
+            }
+        };
+        self.node.keep_addresses();
+        self.closer.close().await;
+        drop(self.swarm);
+        if let Some(done) = done {
+            let _ = done.send(());
+        }
+    }
+
+    fn end_visits(&mut self) {
+        let now = now().instant;
+        for (connection, _) in self.visits.extract_if(.., |_, visit| visit.until <= now) {
+            self.swarm.close_connection(connection);
+        }
+    }
+
+    fn next_timeout(&self) -> Instant {
+        let node = self.node.poll_timeout().map(|(at, _)| at);
+        let flush = self.flushing.iter().map(|(at, _)| *at).min();
+        let idle = now().instant + Duration::from_secs(3600);
+        let visit = self.visits.values().map(|visit| visit.until).min();
+        node.into_iter().chain(flush).chain(visit).min().unwrap_or(idle)
+    }
+
+    /// Does everything the node wants done.
+    fn carry_out(&mut self) {
+        while let Some(output) = self.node.poll_output(now()) {
+            match output {
+                Output::Dial { peer, addresses } => {
+                    let addresses: Vec<_> = addresses.into_iter().flat_map(ways).collect();
+                    let opts = DialOpts::peer_id(peer.to_peer_id())
+                        .addresses(addresses)
+                        .condition(PeerCondition::DisconnectedAndNotDialing)
+                        .build();
+                    if let Err(error) = self.swarm.dial(opts) {
+                        tracing::debug!(peer = %peer.short(), %error, "did not call");
+                        self.node.handle_dial_failed(peer, now());
+                    }
+                }
+                Output::Lookup(peer) => {
+                    self.swarm.behaviour_mut().kad.inner().get_closest_peers(peer.to_peer_id());
+                }
+                Output::Exchange { peer, session, message } => {
+                    let exchange = self.swarm.behaviour_mut().exchange.inner();
+                    let request = exchange.send_request(&peer.to_peer_id(), Frame::Message(message));
+                    self.exchanges.insert(request, session);
+                }
+                Output::Hello { peer, session, hello } => {
+                    let signal = self.swarm.behaviour_mut().signal.inner();
+                    let request = signal.send_request(&peer.to_peer_id(), Frame::Message(hello));
+                    self.hellos.insert(request, session);
+                }
+                Output::Close(key) => {
+                    let found = self.connections.iter().find(|(_, known)| **known == key);
+                    if let Some((connection, _)) = found {
+                        self.swarm.close_connection(*connection);
+                    }
+                }
+                Output::CutOff(peer) => self.swarm.behaviour_mut().gate.cut_off(peer.to_peer_id()),
+                Output::Forgive(peer) => self.swarm.behaviour_mut().gate.forgive(&peer.to_peer_id()),
+                Output::Admit { members, invitees } => {
+                    let invitees = invitees.iter().map(|key| (key.to_peer_id(), Standing::Invitee));
+                    let members = members.iter().map(|device| (device.to_peer_id(), Standing::Member));
+                    let list = invitees.chain(members).collect();
+                    self.swarm.behaviour_mut().gate.admit(list);
+                }
+                Output::Tunnel(addresses) => self.tunnel.replace(addresses),
+                Output::Event(event) => {
+                    if let Event::RosterChanged(roster) = &event {
+                        self.roster.send_replace(Arc::clone(roster));
+                    }
+                    self.waiting.push_back(event);
+                }
+            }
+        }
+        let flushed = self.node.is_flushed();
+        let now = now().instant;
+        let ready = |(until, _): &mut (Instant, _)| flushed || *until <= now;
+        for (_, done) in self.flushing.extract_if(.., ready) {
+            let _ = done.send(());
+        }
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "what strangers try is none of the node's business")]
+    fn handle_swarm_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
+        match event {
+            SwarmEvent::Behaviour(event) => self.handle_behaviour_event(event),
+            SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
+                self.handle_established(&peer_id, connection_id, &endpoint);
+            }
+            SwarmEvent::ConnectionClosed { peer_id, connection_id, cause, .. } => {
+                tracing::debug!(peer = %peer_id, ?cause, "connection closed");
+                self.visits.remove(&connection_id);
+                let key = self.connections.remove(&connection_id);
+                if let (Some(peer), Some(key)) = (DeviceId::from_peer_id(&peer_id), key) {
+                    self.node.handle_disconnected(peer, key, now());
+                }
+            }
+            SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), error, .. } => {
+                tracing::debug!(%peer, %error, "no address answered");
+                if let Some(peer) = DeviceId::from_peer_id(&peer) {
+                    self.node.handle_dial_failed(peer, now());
+                }
+            }
+            SwarmEvent::NewListenAddr { address, .. } => self.handle_listening(&address, true),
+            SwarmEvent::ExpiredListenAddr { address, .. } => self.handle_listening(&address, false),
+            SwarmEvent::ListenerError { error, .. } => tracing::warn!(%error, "a listener failed"),
+            SwarmEvent::ListenerClosed { reason: Err(error), .. } => {
+                tracing::error!(%error, "a listener is gone");
+            }
+            other => tracing::trace!(?other, "not of interest"),
+        }
+    }
+
+    fn handle_listening(&mut self, address: &libp2p::Multiaddr, listening: bool) {
+        if let Some((address, true)) = socket_address(address) {
+            self.node.handle_listening(address, listening, now());
+        }
+    }
+
+    fn handle_established(&mut self, peer: &PeerId, connection: ConnectionId, endpoint: &ConnectedPoint) {
+        let Some(device) = DeviceId::from_peer_id(peer) else { return };
+        let Some((address, udp)) = socket_address(endpoint.get_remote_address()) else { return };
+        if !self.node.roster().is_member(&device) {
+            // The gate let it in, so it holds an invite key.
+            let until = now().instant + VISIT;
+            self.visits.insert(connection, Visit { until, address: udp.then_some(address) });
+            return;
+        }
+        self.next_connection += 1;
+        let key = ConnectionKey(self.next_connection);
+        self.connections.insert(connection, key);
+        let dialled = endpoint.is_dialer();
+        if dialled {
+            let behaviour = self.swarm.behaviour_mut();
+            behaviour.kad.inner().add_address(peer, endpoint.get_remote_address().clone());
+        }
+        self.node.handle_connected(device, key, LinkInfo { address, dialled, udp }, now());
+    }
+
+    fn handle_behaviour_event(&mut self, event: BehaviourEvent) {
+        match event {
+            BehaviourEvent::Gate(moved) => {
+                let key = self.connections.get(&moved.connection).copied();
+                let address = socket_address(&moved.address);
+                if let (Some(peer), Some(key), Some((address, _))) =
+                    (DeviceId::from_peer_id(&moved.peer), key, address)
+                {
+                    self.node.handle_moved(peer, key, address, now());
+                }
+            }
+            BehaviourEvent::Join(event) => self.handle_join(event),
+            BehaviourEvent::Exchange(event) => self.handle_exchange(event),
+            BehaviourEvent::Signal(event) => self.handle_signal(event),
+            BehaviourEvent::Identify(event) => self.handle_identify(event),
+            BehaviourEvent::Ping(ping::Event { peer, connection, result }) => match result {
+                Ok(round_trip) => {
+                    if let Some(peer) = DeviceId::from_peer_id(&peer) {
+                        self.node.handle_round_trip(peer, round_trip);
+                    }
+                }
+                Err(ping::Failure::Timeout) => {
+                    self.swarm.close_connection(connection);
+                }
+                Err(ping::Failure::Unsupported | ping::Failure::Other { .. }) => {}
+            },
+            BehaviourEvent::Kad(kad::Event::OutboundQueryProgressed {
+                result: kad::QueryResult::GetClosestPeers(Ok(found)),
+                ..
+            }) => {
+                for info in found.peers {
+                    for address in info.addrs.iter().take(KAD_ADDRESSES) {
+                        self.heard(&info.peer_id, address, Source::Hearsay);
+                    }
+                }
+            }
+            BehaviourEvent::Kad(_) => {}
+            BehaviourEvent::Mdns(mdns::Event::Discovered(found)) => {
+                for (peer, address) in found {
+                    self.heard(&peer, &address, Source::Lan);
+                }
+            }
+            BehaviourEvent::Mdns(mdns::Event::Expired(_)) => {}
+        }
+    }
+}

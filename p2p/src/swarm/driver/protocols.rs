@@ -1,0 +1,132 @@
+//! What arrives by each protocol, handed to the node.
+
+use libp2p::{Multiaddr, PeerId, identify, request_response};
+
+use super::{Driver, now};
+use crate::{
+    discovery::Source,
+    identity::DeviceId,
+    invite,
+    membership::Message,
+    signal::Hello,
+    swarm::{address::socket_address, codec::Frame},
+};
+
+type Event<Request, Response> = request_response::Event<Frame<Request>, Frame<Response>>;
+
+impl Driver {
+    /// A newcomer asks; whoever sends nonsense instead is shown out.
+    pub(super) fn handle_join(&mut self, event: Event<invite::Request, invite::Response>) {
+        let Event::Message { peer, connection_id, message } = event else { return };
+        let request_response::Message::Request { request, channel, .. } = message else { return };
+        match (request, DeviceId::from_peer_id(&peer)) {
+            (Frame::Message(request), Some(key)) => {
+                let from = self.visits.get(&connection_id).and_then(|visit| visit.address);
+                let response = self.node.handle_join(key, &request, from, now());
+                let _ = self.swarm.behaviour_mut().join.send_response(channel, Frame::Message(response));
+            }
+            (Frame::Broken(why), _) => {
+                tracing::info!(why, "a newcomer sent nonsense");
+                self.swarm.close_connection(connection_id);
+            }
+            (Frame::Message(_), None) => {}
+        }
+    }
+
+    pub(super) fn heard(&mut self, peer: &PeerId, address: &Multiaddr, source: Source) {
+        if let (Some(peer), Some((address, _))) = (DeviceId::from_peer_id(peer), socket_address(address)) {
+            self.node.handle_address(peer, address, source, now());
+        }
+    }
+
+    /// The address at which a peer sees us is taken raw: libp2p's own translation replaces a port that a NAT has
+    /// chosen by the one we listen on. Only on QUIC is it the address of the shared socket.
+    pub(super) fn handle_identify(&mut self, event: identify::Event) {
+        let identify::Event::Received { peer_id, info, .. } = event else { return };
+        let Some(peer) = DeviceId::from_peer_id(&peer_id) else { return };
+        if let Some((address, true)) = socket_address(&info.observed_addr) {
+            self.node.handle_observed(peer, address);
+        }
+        for address in info.listen_addrs {
+            let outside = !self.tunnel.covers(&address);
+            if let Some((socket, true)) = socket_address(&address)
+                && outside
+                && !socket.ip().is_loopback()
+            {
+                self.swarm.behaviour_mut().kad.inner().add_address(&peer_id, address);
+            }
+        }
+    }
+
+    pub(super) fn handle_exchange(&mut self, event: Event<Message, ()>) {
+        match event {
+            Event::Message { peer, message, .. } => {
+                let Some(device) = DeviceId::from_peer_id(&peer) else { return };
+                match message {
+                    request_response::Message::Request { request, channel, .. } => match request {
+                        Frame::Message(message) => {
+                            // Taken means read: what came of it, the peer learns by our messages.
+                            let exchange = self.swarm.behaviour_mut().exchange.inner();
+                            let _ = exchange.send_response(channel, Frame::Message(()));
+                            self.node.handle_exchange(device, message, now());
+                        }
+                        Frame::Broken(why) => self.node.handle_violation(device, &why, now()),
+                    },
+                    request_response::Message::Response { request_id, response } => {
+                        if let Some(session) = self.exchanges.remove(&request_id) {
+                            self.node.handle_exchange_answer(device, session, true, now());
+                        }
+                        if let Frame::Broken(why) = response {
+                            self.node.handle_violation(device, &why, now());
+                        }
+                    }
+                }
+            }
+            Event::OutboundFailure { peer, request_id, error, .. } => {
+                tracing::debug!(%peer, %error, "a message was not taken");
+                if let (Some(peer), Some(session)) =
+                    (DeviceId::from_peer_id(&peer), self.exchanges.remove(&request_id))
+                {
+                    self.node.handle_exchange_answer(peer, session, false, now());
+                }
+            }
+            Event::InboundFailure { .. } | Event::ResponseSent { .. } => {}
+        }
+    }
+
+    pub(super) fn handle_signal(&mut self, event: Event<Hello, Hello>) {
+        match event {
+            Event::Message { peer, message, .. } => {
+                let Some(device) = DeviceId::from_peer_id(&peer) else { return };
+                match message {
+                    request_response::Message::Request { request, channel, .. } => match request {
+                        Frame::Message(hello) => {
+                            if let Some(answer) = self.node.handle_hello(device, hello, now()) {
+                                let signal = self.swarm.behaviour_mut().signal.inner();
+                                let _ = signal.send_response(channel, Frame::Message(answer));
+                            }
+                        }
+                        Frame::Broken(why) => self.node.handle_violation(device, &why, now()),
+                    },
+                    request_response::Message::Response { request_id, response } => {
+                        let Some(session) = self.hellos.remove(&request_id) else { return };
+                        match response {
+                            Frame::Message(hello) => {
+                                self.node.handle_hello_answer(device, session, Some(hello), now());
+                            }
+                            Frame::Broken(why) => self.node.handle_violation(device, &why, now()),
+                        }
+                    }
+                }
+            }
+            Event::OutboundFailure { peer, request_id, .. } => {
+                if let (Some(peer), Some(session)) =
+                    (DeviceId::from_peer_id(&peer), self.hellos.remove(&request_id))
+                {
+                    self.node.handle_hello_answer(peer, session, None, now());
+                }
+            }
+            Event::InboundFailure { .. } | Event::ResponseSent { .. } => {}
+        }
+    }
+}

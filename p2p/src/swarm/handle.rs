@@ -1,0 +1,138 @@
+//! What the daemon holds of a running member.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::{
+    identity::DeviceId,
+    invite::{InviteCode, InviteTerms},
+    membership::Roster,
+    node::{CommandError, Node, Now, PeerLink},
+    record::{Grants, Name, RecordId},
+};
+
+type Call = Box<dyn FnOnce(&mut Node, Now) + Send>;
+
+/// What a handle sends to the driver.
+pub(super) enum Command {
+    /// Do this with the node.
+    Call(Call),
+    /// Say when everything was told to those who are connected, or when that took too long.
+    Flush(oneshot::Sender<()>),
+    /// Close all connections and end.
+    Shutdown(oneshot::Sender<()>),
+}
+
+/// A running member. Clones control the same one; when the last is dropped, it shuts down.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    pub(super) commands: mpsc::Sender<Command>,
+    pub(super) roster: watch::Receiver<Arc<Roster>>,
+}
+
+impl Handle {
+    /// Who is in the mesh, now and with every change.
+    pub fn roster(&self) -> watch::Receiver<Arc<Roster>> {
+        self.roster.clone()
+    }
+
+    /// Makes an invite on these terms; the code names our own addresses as doors.
+    pub async fn create_invite(&self, terms: InviteTerms) -> Result<(InviteCode, RecordId), CommandError> {
+        #[expect(clippy::disallowed_methods, reason = "shell: the seed of an invite key is secret")]
+        let seed = rand::Rng::random(&mut rand::rng());
+        self.call(move |node, now| node.create_invite(terms, seed, now)).await?
+    }
+
+    /// Takes an invite back; whoever joined by it stays.
+    pub async fn revoke_invite(&self, invite: RecordId) -> Result<(), CommandError> {
+        self.call(move |node, now| node.revoke_invite(&invite, now)).await?
+    }
+
+    /// Removes a member for good.
+    pub async fn remove(&self, device: DeviceId) -> Result<(), CommandError> {
+        self.call(move |node, now| node.remove(&device, now)).await?
+    }
+
+    /// Leaves the mesh for good, and waits (2 s at most) until those who are connected know it.
+    pub async fn leave(&self) -> Result<(), CommandError> {
+        self.call(|node, now| node.leave(now)).await??;
+        let (done, flushed) = oneshot::channel();
+        self.commands.send(Command::Flush(done)).await.map_err(|_| CommandError::Stopped)?;
+        flushed.await.map_err(|_| CommandError::Stopped)
+    }
+
+    /// Makes a member an admin.
+    pub async fn appoint(&self, device: DeviceId) -> Result<(), CommandError> {
+        self.call(move |node, now| node.appoint(&device, now)).await?
+    }
+
+    /// Ends a member's being an admin.
+    pub async fn dismiss(&self, device: DeviceId) -> Result<(), CommandError> {
+        self.call(move |node, now| node.dismiss(&device, now)).await?
+    }
+
+    /// Gives this device another name.
+    pub async fn rename(&self, name: Name) -> Result<(), CommandError> {
+        self.call(move |node, now| node.rename(name, now)).await?
+    }
+
+    /// Decides what a member may do here; on disk and told to it at once.
+    pub async fn set_grants(&self, peer: DeviceId, grants: Grants) -> Result<(), CommandError> {
+        self.call(move |node, now| node.set_grants(peer, grants, now)).await?
+    }
+
+    /// What a member may do here.
+    pub async fn grants(&self, peer: DeviceId) -> Result<Grants, CommandError> {
+        self.call(move |node, _| node.grants(&peer)).await
+    }
+
+    /// Says where our dataplane may be reached now: interface addresses, observed ones, port mappings.
+    pub async fn set_candidates(&self, candidates: Vec<SocketAddr>) -> Result<(), CommandError> {
+        self.call(move |node, now| node.set_candidates(candidates, now)).await
+    }
+
+    /// Says which addresses our tunnel interfaces have; those of this mesh's members are known anyway.
+    pub async fn set_tunnel(&self, addresses: BTreeSet<IpAddr>) -> Result<(), CommandError> {
+        self.call(move |node, _| node.set_tunnel(addresses)).await
+    }
+
+    /// Wants a control connection with a member for the next ten minutes, though it be no neighbour.
+    pub async fn want(&self, peer: DeviceId) -> Result<(), CommandError> {
+        self.call(move |node, now| node.want(peer, now)).await
+    }
+
+    /// The network of this machine changed: call everybody at once who is not connected.
+    pub async fn network_changed(&self) -> Result<(), CommandError> {
+        self.call(|node, now| node.handle_network_changed(now)).await
+    }
+
+    /// Every other member as our control connections see it.
+    pub async fn peers(&self) -> Result<BTreeMap<DeviceId, PeerLink>, CommandError> {
+        self.call(|node, _| node.peers()).await
+    }
+
+    /// Closes all connections so that peers see it at once, and frees the store. The sockets stay open.
+    pub async fn shutdown(&self) {
+        let (done, ended) = oneshot::channel();
+        if self.commands.send(Command::Shutdown(done)).await.is_ok() {
+            let _ = ended.await;
+        }
+    }
+
+    async fn call<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&mut Node, Now) -> T + Send + 'static,
+    ) -> Result<T, CommandError> {
+        let (answer, answered) = oneshot::channel();
+        let call: Call = Box::new(move |node, now| {
+            let _ = answer.send(call(node, now));
+        });
+        self.commands.send(Command::Call(call)).await.map_err(|_| CommandError::Stopped)?;
+        answered.await.map_err(|_| CommandError::Stopped)
+    }
+}

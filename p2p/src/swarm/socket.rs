@@ -1,0 +1,6 @@
+//! What a shared socket must be able to do, in quinn's words, so that the daemon can adapt its own.
+
+pub use quinn::{
+    AsyncUdpSocket, UdpPoller,
+    udp::{EcnCodepoint, RecvMeta, Transmit},
+};
