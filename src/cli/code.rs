@@ -55,8 +55,9 @@ pub(super) fn read(code: &Code) -> Result<Option<String>> {
             .hint("`warren invite` on a device of the mesh prints one"));
     }
     if !starts_like_a_code(&code) {
-        return Err(Failure::new(Cause::InviteNotACode, "that is not an invite code")
-            .hint(format!("a code starts with `{START}`; `warren invite` on a device of the mesh prints one")));
+        return Err(Failure::new(Cause::InviteNotACode, "that is not an invite code").hint(format!(
+            "a code starts with `{START}`; `warren invite` on a device of the mesh prints one"
+        )));
     }
     Ok(Some(code))
 }
@@ -77,8 +78,9 @@ fn from_stdin() -> Result<String> {
     let mut text = String::new();
     match std::io::stdin().lock().take(TEXT_MAX).read_to_string(&mut text) {
         Ok(_) => Ok(text),
-        Err(error) => {
-            Err(Failure::new(Cause::InviteNotACode, format!("cannot read an invite code from stdin: {error}")))
-        }
+        Err(error) => Err(Failure::new(
+            Cause::InviteNotACode,
+            format!("cannot read an invite code from stdin: {error}"),
+        )),
     }
 }

@@ -49,10 +49,7 @@ pub(super) fn show(made: &NewInvite, picture: bool, printer: Printer) {
         printer.remark(format_args!("\n{}\n", draw(&made.code, printer)));
     }
     printer.line(&made.code);
-    printer.remark(format_args!(
-        "on the other device: {}",
-        printer.err("sudo warren up CODE", Style::Bold)
-    ));
+    printer.remark(format_args!("on the other device: {}", printer.err("sudo warren up CODE", Style::Bold)));
 }
 
 /// The code as a picture: black on white where the terminal has colours, else for a dark terminal.

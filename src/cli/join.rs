@@ -32,7 +32,9 @@ pub(super) async fn follow(
     match last {
         Some(JoinEvent::Connected { .. }) => Ok(()),
         Some(JoinEvent::Admitted(_)) => {
-            printer.warning("this device is a member, but no peer answers yet; `warren status` shows when one does");
+            printer.warning(
+                "this device is a member, but no peer answers yet; `warren status` shows when one does",
+            );
             Ok(())
         }
         Some(JoinEvent::Searching | JoinEvent::Terms(_) | JoinEvent::Other) | None => {
@@ -62,7 +64,10 @@ pub(super) fn words(step: &JoinEvent, printer: Printer) -> Vec<String> {
         JoinEvent::Admitted(admitted) => {
             let joined = printer.err("joined:", Style::Good);
             let name = printer.err(&admitted.name, Style::Bold);
-            vec![format!("{joined} this device is {name} at {}, let in by {}", admitted.ipv4, admitted.witness)]
+            vec![format!(
+                "{joined} this device is {name} at {}, let in by {}",
+                admitted.ipv4, admitted.witness
+            )]
         }
         JoinEvent::Connected { peer } => {
             vec![format!("{} {peer} answers", printer.err("connected:", Style::Good))]

@@ -60,7 +60,11 @@ fn read_arguments() -> std::result::Result<Arguments, ExitCode> {
     let printer = Printer::new(typed.iter().any(|argument| argument == "--json"));
     let complain = |error: clap::Error| {
         printer.arguments(&error);
-        if error.use_stderr() { ExitCode::from(exit_code::exit_code(Cause::Misuse)) } else { ExitCode::SUCCESS }
+        if error.use_stderr() {
+            ExitCode::from(exit_code::exit_code(Cause::Misuse))
+        } else {
+            ExitCode::SUCCESS
+        }
     };
     let matches = Arguments::command().try_get_matches_from(&typed).map_err(complain)?;
     if let Err(failure) = code::leave_the_process_list(&typed, &matches) {
@@ -72,21 +76,21 @@ fn read_arguments() -> std::result::Result<Arguments, ExitCode> {
 fn run(arguments: Arguments, printer: Printer, daemon: Daemon) -> Result<()> {
     let Arguments { everywhere, command } = arguments;
     let command = command.unwrap_or(Command::Status);
-    let source = match &command {
-        Command::Up(up) if !up.detach => up::log_source(printer),
-        _ => logging::Source::Client,
-    };
+    let is_daemon = matches!(&command, Command::Up(up) if !up.detach);
+    let source = if is_daemon { up::log_source(printer) } else { logging::Source::Client };
     let form = match printer.is_json() {
         true => logging::Form::Json,
         false => logging::Form::Human { colour: printer.colours_stderr() },
     };
     logging::start(everywhere.log.as_deref(), source, form)
         .map_err(|message| Failure::new(Cause::Misuse, message))?;
-    let runtime = match &command {
-        Command::Up(_) => tokio::runtime::Builder::new_multi_thread().enable_all().build(),
-        _ => tokio::runtime::Builder::new_current_thread().enable_all().build(),
+    let mut runtime = match is_daemon {
+        true => tokio::runtime::Builder::new_multi_thread(),
+        false => tokio::runtime::Builder::new_current_thread(),
     };
     let runtime = runtime
+        .enable_all()
+        .build()
         .map_err(|error| Failure::new(Cause::Failed, format!("cannot start: {error}")))?;
     let outcome = runtime.block_on(dispatch(everywhere, command, printer, daemon));
     // Whatever still blocks a thread (reading stdin, say) must not hold up the end.

@@ -204,7 +204,9 @@ impl Table {
     pub(super) fn lines(&self, printer: Printer, width: usize) -> Vec<String> {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let widths: Vec<usize> = (0..columns)
-            .map(|column| self.rows.iter().filter_map(|row| row.get(column)).map(Cell::width).max().unwrap_or(0))
+            .map(|column| {
+                self.rows.iter().filter_map(|row| row.get(column)).map(Cell::width).max().unwrap_or(0)
+            })
             .collect();
         let mut shown = columns;
         while shown > 1 && widths[..shown].iter().sum::<usize>() + GAP * (shown - 1) > width {

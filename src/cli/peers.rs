@@ -77,7 +77,8 @@ fn describe(peer: &Peer, printer: Printer) -> Vec<String> {
         None => "none yet".to_owned(),
     };
     let (received, sent) = (Bytes(peer.rx_bytes), Bytes(peer.tx_bytes));
-    lines.push(field("traffic", format_args!("{received} received, {sent} sent, last handshake {handshake}")));
+    lines
+        .push(field("traffic", format_args!("{received} received, {sent} sent, last handshake {handshake}")));
     lines.push(field("it may use", &peer.grants.mine));
     match &peer.grants.theirs {
         Some(theirs) => lines.push(field("we may use", theirs)),

@@ -101,7 +101,8 @@ pub(super) fn peers(peers: &[Peer], printer: Printer) -> Vec<String> {
 }
 
 fn row(peer: &Peer) -> Vec<Cell> {
-    let mark = if peer.online { Cell::new("●").style(Style::Good) } else { Cell::new("○").style(Style::Dim) };
+    let mark =
+        if peer.online { Cell::new("●").style(Style::Good) } else { Cell::new("○").style(Style::Dim) };
     let (way, rtt) = match &peer.path {
         Some(path) => (Cell::new(way(path)), path.rtt_ms.map(|ms| Rtt { ms }.to_string())),
         None if peer.online => (Cell::new("idle"), None),

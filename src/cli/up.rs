@@ -68,7 +68,12 @@ fn absolute(path: &Path) -> PathBuf {
 }
 
 /// A daemon runs: a code is for it, and without one there is nothing to do.
-async fn already_on(code: Option<String>, name: Option<String>, client: &Client, printer: Printer) -> Result<()> {
+async fn already_on(
+    code: Option<String>,
+    name: Option<String>,
+    client: &Client,
+    printer: Printer,
+) -> Result<()> {
     let status = client.status().await?;
     if let Some(code) = code {
         let steps = client.join(&JoinRequest { code, name }).await?;

@@ -40,7 +40,9 @@ impl FromStr for Lifetime {
         match seconds {
             Some(0) => Err("an invite must last at least one second".to_owned()),
             Some(seconds) if seconds <= Self::MAX => Ok(Self { seconds }),
-            Some(_) | None => Err(format!("'{text}' is longer than a year; make a new invite when it is needed")),
+            Some(_) | None => {
+                Err(format!("'{text}' is longer than a year; make a new invite when it is needed"))
+            }
         }
     }
 }

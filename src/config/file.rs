@@ -42,14 +42,18 @@ pub struct File {
 
 /// Reads the file the user named, or the usual one if it is there.
 pub fn read(named: Option<&Path>) -> Result<File> {
-    let path = named.unwrap_or(Path::new(super::paths::FILE));
+    let path = named.unwrap_or_else(|| Path::new(super::paths::FILE));
     let shown = path.display();
     let invalid = |message: String| Failure::new(Cause::ConfigInvalid, message);
     match fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => return Ok(File::default()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => {
+            return Ok(File::default());
+        }
         Err(error) => return Err(invalid(format!("cannot read the configuration {shown}: {error}"))),
         Ok(meta) if meta.is_file() && meta.len() > SIZE_MAX => {
-            return Err(invalid(format!("{shown} is larger than {SIZE_MAX} bytes, which no configuration is")));
+            return Err(invalid(format!(
+                "{shown} is larger than {SIZE_MAX} bytes, which no configuration is"
+            )));
         }
         Ok(_) => {}
     }
@@ -117,7 +121,9 @@ mod tests {
 
     #[test]
     fn a_value_of_the_wrong_kind_is_refused() {
-        for text in ["port = 0", "port = 65536", "mdns = \"maybe\"", "subnet = \"100.64.0.1/10\"", "mtu = \"big\""] {
+        for text in
+            ["port = 0", "port = 65536", "mdns = \"maybe\"", "subnet = \"100.64.0.1/10\"", "mtu = \"big\""]
+        {
             assert_eq!(parse(text).unwrap_err().line, Some(1), "{text}");
         }
     }

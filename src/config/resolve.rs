@@ -108,7 +108,9 @@ fn valid_tun(name: String) -> Result<String> {
     if fits {
         return Ok(name);
     }
-    Err(invalid(format!("'{name}' cannot name a network interface: 1 to {TUN_NAME_MAX} letters, no '/', ':', '%' or space")))
+    Err(invalid(format!(
+        "'{name}' cannot name a network interface: 1 to {TUN_NAME_MAX} letters, no '/', ':', '%' or space"
+    )))
 }
 
 fn invalid(message: String) -> Failure {

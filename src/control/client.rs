@@ -99,7 +99,8 @@ impl Client {
     /// The state as Prometheus text.
     pub async fn metrics(&self) -> Result<String> {
         let response = self.send(Method::GET, "/metrics", Bytes::new()).await?;
-        let text = Limited::new(response.into_body(), ANSWER_MAX).collect().await.map_err(|error| broken(&error))?;
+        let text =
+            Limited::new(response.into_body(), ANSWER_MAX).collect().await.map_err(|error| broken(&error))?;
         Ok(String::from_utf8_lossy(&text.to_bytes()).into_owned())
     }
 
@@ -107,7 +108,8 @@ impl Client {
     pub async fn down(&self) -> Result<()> {
         // Taken before asking: afterwards the number might be another process's.
         let process = self.connect().await?.peer_cred().ok().and_then(|peer| peer.pid());
-        let process = process.and_then(Pid::from_raw).and_then(|pid| pidfd_open(pid, PidfdFlags::NONBLOCK).ok());
+        let process =
+            process.and_then(Pid::from_raw).and_then(|pid| pidfd_open(pid, PidfdFlags::NONBLOCK).ok());
         self.post::<_, serde_json::Value>("/v1/down", &()).await?;
         match process {
             Some(process) => {
@@ -128,7 +130,8 @@ impl Client {
                 }
             }
         }
-        let message = format!("the daemon was told to stop and still runs after {} s", DOWN_TIMEOUT.as_secs());
+        let message =
+            format!("the daemon was told to stop and still runs after {} s", DOWN_TIMEOUT.as_secs());
         Err(Failure::new(Cause::Failed, message)
             .hint("its log says why; what it leaves on this machine is taken back at the next start"))
     }
@@ -152,7 +155,8 @@ impl Client {
         };
         tokio::time::timeout(ANSWER_TIMEOUT, answer).await.unwrap_or_else(|_| {
             let message = format!("the daemon does not answer within {} s", ANSWER_TIMEOUT.as_secs());
-            Err(Failure::new(Cause::Failed, message).hint("its log may say why; `warren down` and `warren up` restart it"))
+            Err(Failure::new(Cause::Failed, message)
+                .hint("its log may say why; `warren down` and `warren up` restart it"))
         })
     }
 
@@ -214,21 +218,24 @@ pub(super) async fn probe(socket: &Path) -> Probe {
 
 fn unreachable(socket: &Path, error: &io::Error) -> Failure {
     let shown = socket.display();
-    match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-            Failure::new(Cause::NotRunning, format!("the daemon is not running (nobody answers at {shown})"))
-                .hint("start it with `sudo warren up`")
-        }
-        io::ErrorKind::PermissionDenied => {
-            let group = access::GROUP;
-            let way = match access::group_id() {
-                Some(_) => format!("use sudo, or join the group {group}: `sudo usermod -aG {group} $USER`, then log in again"),
-                None => format!("use sudo; to do without, `sudo groupadd {group}`, `sudo usermod -aG {group} $USER`, restart the daemon and log in again"),
-            };
-            Failure::new(Cause::Denied, format!("this user may not talk to the daemon at {shown}")).hint(way)
-        }
-        _ => Failure::new(Cause::NotRunning, format!("cannot reach the daemon at {shown}: {error}")),
+    let kind = error.kind();
+    if matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) {
+        let message = format!("the daemon is not running (nobody answers at {shown})");
+        return Failure::new(Cause::NotRunning, message).hint("start it with `sudo warren up`");
     }
+    if kind == io::ErrorKind::PermissionDenied {
+        let group = access::GROUP;
+        let join = format!("`sudo usermod -aG {group} $USER`");
+        let way = match access::group_id() {
+            Some(_) => format!("use sudo, or join the group {group}: {join}, then log in again"),
+            None => format!(
+                "use sudo; to do without: `sudo groupadd {group}`, {join}, restart the daemon, log in again"
+            ),
+        };
+        return Failure::new(Cause::Denied, format!("this user may not talk to the daemon at {shown}"))
+            .hint(way);
+    }
+    Failure::new(Cause::NotRunning, format!("cannot reach the daemon at {shown}: {error}"))
 }
 
 fn broken(error: &dyn std::fmt::Display) -> Failure {
@@ -236,18 +243,23 @@ fn broken(error: &dyn std::fmt::Display) -> Failure {
 }
 
 fn not_understood(error: &serde_json::Error) -> Failure {
-    Failure::new(Cause::VersionMismatch, format!("the daemon's answer does not parse: {error}"))
-        .hint("client and daemon are of different versions: restart the daemon with `warren down` and `warren up`")
+    Failure::new(Cause::VersionMismatch, format!("the daemon's answer does not parse: {error}")).hint(
+        "client and daemon are of different versions: restart the daemon with `warren down` and `warren up`",
+    )
 }
 
 fn encode<Q: Serialize>(question: &Q) -> Result<Bytes> {
-    serde_json::to_vec(question).map(Bytes::from).map_err(|error| Failure::new(Cause::Misuse, error.to_string()))
+    serde_json::to_vec(question)
+        .map(Bytes::from)
+        .map_err(|error| Failure::new(Cause::Misuse, error.to_string()))
 }
 
 /// Percent-encodes everything that has a meaning in a path or a query.
 fn escape(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.,".contains(&byte);
-    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    text.bytes()
+        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
 }
 
 /// Splits a body into lines, each a step or the failure that ends the stream.

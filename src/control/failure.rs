@@ -39,17 +39,17 @@ impl Failure {
     /// A failure of writing or reading `what`, where the system's answer decides the cause: a full disk
     /// and a folder we may not write are things the user can mend, and are told apart.
     pub fn io(what: impl fmt::Display, source: &io::Error) -> Self {
-        match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                Self::new(Cause::DiskFull, format!("cannot write {what}: the disk is full"))
-                    .hint("free some space and try again; nothing was half-written")
-            }
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                Self::new(Cause::StateNotWritable, format!("cannot use {what}: {source}"))
-                    .hint("run as root, or choose another folder with --state DIR")
-            }
-            _ => Self::new(Cause::Failed, format!("cannot use {what}: {source}")),
+        use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        let kind = source.kind();
+        if matches!(kind, StorageFull | QuotaExceeded) {
+            return Self::new(Cause::DiskFull, format!("cannot write {what}: the disk is full"))
+                .hint("free some space and try again; nothing was half-written");
         }
+        if matches!(kind, PermissionDenied | ReadOnlyFilesystem) {
+            return Self::new(Cause::StateNotWritable, format!("cannot use {what}: {source}"))
+                .hint("run as root, or choose another place with --state DIR and --socket PATH");
+        }
+        Self::new(Cause::Failed, format!("cannot use {what}: {source}"))
     }
 }
 

@@ -33,7 +33,10 @@ pub struct NewInvite {
 
 impl std::fmt::Debug for NewInvite {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("NewInvite").field("code", &format_args!("(..)")).field("invite", &self.invite).finish()
+        f.debug_struct("NewInvite")
+            .field("code", &format_args!("(..)"))
+            .field("invite", &self.invite)
+            .finish()
     }
 }
 

@@ -37,9 +37,13 @@ pub(super) fn render(status: &Status) -> String {
     peer(&mut text, "warren_peer_handshake_age_seconds", "gauge", "Time since the last handshake.", |peer| {
         peer.last_handshake_s.map(|seconds| seconds as f64)
     });
-    peer(&mut text, "warren_peer_rejected_records_total", "counter", "Records of the peer refused.", |peer| {
-        Some(peer.rejected_records as f64)
-    });
+    peer(
+        &mut text,
+        "warren_peer_rejected_records_total",
+        "counter",
+        "Records of the peer refused.",
+        |peer| Some(peer.rejected_records as f64),
+    );
 
     text.head("warren_peer_path", "gauge", "1 for the kind of path in use.");
     for peer in &status.peers {

@@ -47,9 +47,7 @@ pub use failure::{Cause, Failure, Result};
 pub use filter::{PeerFilter, UnknownFilter};
 pub use grant::{Grant, GrantError, Grants, Ports, Protocol};
 pub use invite::{Invite, InviteState, InviteTerms, NewInvite};
-pub use status::{
-    Both, Device, Exit, Mesh, Nat, Path, PathKind, Peer, Relation, Status, Transfer, Warning,
-};
+pub use status::{Both, Device, Exit, Mesh, Nat, Path, PathKind, Peer, Relation, Status, Transfer, Warning};
 
 /// What a daemon can be asked.
 ///

@@ -14,8 +14,8 @@ use tracing::info;
 
 use super::failure::{Cause, Failure};
 use super::filter::PeerFilter;
-use super::{Invite, NewInvite, Peers, Service, Status, metrics, server};
 use super::{GrantChange, GrantOutcome, InviteTerms, JoinRequest, PingRequest};
+use super::{Invite, NewInvite, Peers, Service, Status, metrics, server};
 
 /// Largest request body, in bytes: a thousand device names in an invite's scope fit.
 const BODY_MAX: usize = 64 * 1024;
@@ -57,8 +57,10 @@ struct PeersQuery {
 }
 
 async fn peers(State(daemon): Daemon, query: Query<PeersQuery>) -> Answer<Peers> {
-    let filter: PeerFilter =
-        query.filter.parse().map_err(|error: super::UnknownFilter| Failure::new(Cause::Misuse, error.to_string()))?;
+    let filter: PeerFilter = query
+        .filter
+        .parse()
+        .map_err(|error: super::UnknownFilter| Failure::new(Cause::Misuse, error.to_string()))?;
     let Status { device, mut peers, .. } = daemon.status().await?;
     peers.retain(|peer| filter.passes(peer));
     Ok(Json(Peers { device, peers }))
@@ -117,7 +119,8 @@ async fn metrics(State(daemon): Daemon) -> Result<Response, Refusal> {
 
 async fn unknown(request: Request) -> Refusal {
     let version = env!("CARGO_PKG_VERSION");
-    let message = format!("this daemon ({version}) does not know {} {}", request.method(), request.uri().path());
+    let message =
+        format!("this daemon ({version}) does not know {} {}", request.method(), request.uri().path());
     Refusal(
         Failure::new(Cause::VersionMismatch, message)
             .hint("the client is of another version: restart the daemon with `warren down` and `warren up`"),

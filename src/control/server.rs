@@ -27,7 +27,8 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// What running answers may take when the daemon stops.
 const STOP_DEADLINE: Duration = Duration::from_secs(1);
 /// Answer to one client too many, written without asking what it wanted.
-const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nconnection: close\r\n\
+const FULL: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nconnection: close\r\n\
 \r\n{\"error\":{\"code\":\"failed\",\"message\":\"the daemon has too many clients\"}}";
 
 /// The local API at work. Stop it with [`Server::stop`]; dropping it cuts everybody off.

@@ -24,22 +24,20 @@ pub fn may_make_a_tunnel(again: &str) -> Result<()> {
 
 fn tun_device(path: &Path) -> Result<()> {
     let shown = path.display();
-    let failure = match OpenOptions::new().read(true).write(true).open(path) {
-        Ok(_) => return Ok(()),
-        Err(error) => error,
-    };
-    Err(match failure.kind() {
-        io::ErrorKind::PermissionDenied => {
-            Failure::new(Cause::NotPrivileged, format!("{shown} may not be opened: {failure}"))
-                .hint(format!("run as root; in a container, pass the device: --device {shown}"))
-        }
+    let Err(error) = OpenOptions::new().read(true).write(true).open(path) else { return Ok(()) };
+    let in_a_container = format!("in a container, pass the device: --device {shown} --cap-add NET_ADMIN");
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        return Err(Failure::new(Cause::NotPrivileged, format!("{shown} may not be opened: {error}"))
+            .hint(format!("run as root; {in_a_container}")));
+    }
+    let message = if path.exists() {
         // The node is there but its driver is not: ENODEV, ENXIO.
-        _ if path.exists() => Failure::new(Cause::NoTun, format!("{shown} has no driver: {failure}"))
-            .hint("load it: `sudo modprobe tun`"),
-        _ => Failure::new(Cause::NoTun, format!("there is no {shown}, so no tunnel can be made")).hint(format!(
-            "load the driver: `sudo modprobe tun`; in a container, pass the device: --device {shown} --cap-add NET_ADMIN"
-        )),
-    })
+        format!("{shown} has no driver: {error}")
+    } else {
+        format!("there is no {shown}, so no tunnel can be made")
+    };
+    Err(Failure::new(Cause::NoTun, message)
+        .hint(format!("load the driver: `sudo modprobe tun`; {in_a_container}")))
 }
 
 /// The effective capability set in a `/proc/PID/status`.

@@ -96,8 +96,8 @@ impl Journal {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(io(error)),
         };
-        let state = replay(&text, &boot)
-            .map_err(|line| JournalError::Damaged { path: path.to_path_buf(), line })?;
+        let state =
+            replay(&text, &boot).map_err(|line| JournalError::Damaged { path: path.to_path_buf(), line })?;
         let mut journal = Self { path: path.to_path_buf(), file: open(path).map_err(io)?, boot, state };
         journal.rewrite()?;
         Ok(journal)
@@ -205,7 +205,8 @@ fn replay(text: &[u8], boot: &str) -> Result<State, usize> {
         Some(end) => text.split_at(end),
         None => (&[][..], text),
     };
-    for (number, line) in whole.split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.is_empty()) {
+    for (number, line) in whole.split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.is_empty())
+    {
         match serde_json::from_slice(line).map_err(|_| number + 1)? {
             Line::Boot { boot: of } => ours = of == boot,
             Line::Done { done, index, change } => {

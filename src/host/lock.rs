@@ -50,8 +50,9 @@ fn already_running(state: &Path, file: &mut File) -> Failure {
         (Ok(_), Ok(pid)) => format!(" (process {pid})"),
         _ => String::new(),
     };
-    Failure::new(Cause::AlreadyRunning, format!("a daemon{who} already works on {}", state.display()))
-        .hint("`warren status` asks it, `warren down` stops it; a second one needs its own --state and --socket")
+    Failure::new(Cause::AlreadyRunning, format!("a daemon{who} already works on {}", state.display())).hint(
+        "`warren status` asks it, `warren down` stops it; a second one needs its own --state and --socket",
+    )
 }
 
 #[cfg(test)]
