@@ -231,9 +231,10 @@ impl Node {
         for old in session.supersede(now.instant) {
             self.outputs.push_back(Output::Close(old));
         }
-        session.links.insert(key, Link { address, since: now.instant });
+        let callable = dialled || udp;
+        session.links.insert(key, Link { address, since: now.instant, callable });
         // A TCP peer calls from a port of its own choosing, where nobody answers.
-        if dialled || udp {
+        if callable {
             self.book.succeeded(peer, address, now.wall);
         }
         self.plan.handle_connected(&peer);

@@ -47,6 +47,18 @@ pub enum CommandError {
     Stopped,
 }
 
+/// Doors of a code at this device, and at others, before any more of our own.
+const OWN_DOORS: usize = 2;
+const OTHER_DOORS: usize = 2;
+
+/// Whether an address means something on one LAN only (RFC 1918, RFC 4193, RFC 6598).
+fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_private() || ip.is_loopback() || (ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64),
+        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_loopback(),
+    }
+}
+
 impl Node {
     /// Makes an invite; the code leads to our own addresses. `seed` is secret and random.
     pub fn create_invite(
@@ -187,11 +199,18 @@ impl Node {
         }
     }
 
-    /// Where a newcomer may knock: what the daemon recommends, then where we listen; not on loopback unless there is
-    /// nothing else.
+    /// Where a newcomer may knock: twice here, twice at members that can be called, so that the code works while we
+    /// are off; then wherever else we listen. Not on loopback unless there is nothing else.
     fn doors(&self) -> Vec<SocketAddr> {
-        let all = self.candidates.iter().chain(&self.listening).copied();
-        let (loopback, outside): (Vec<_>, Vec<_>) = all.partition(|address| address.ip().is_loopback());
+        let mut own = self.candidates.iter().chain(&self.listening).copied();
+        let callable = self.sessions.values().flat_map(|session| session.links.values());
+        let mut members: Vec<_> =
+            callable.filter(|link| link.callable).map(|link| (is_private(link.address.ip()), link.address)).collect();
+        members.sort_unstable();
+        let mut doors: Vec<SocketAddr> = own.by_ref().take(OWN_DOORS).collect();
+        doors.extend(members.into_iter().take(OTHER_DOORS).map(|(_, address)| address));
+        doors.extend(own);
+        let (loopback, outside): (Vec<_>, Vec<_>) = doors.into_iter().partition(|door| door.ip().is_loopback());
         if outside.is_empty() { loopback } else { outside }
     }
 

@@ -18,6 +18,8 @@ const OLD: Duration = Duration::from_secs(5);
 pub(super) struct Link {
     pub(super) address: SocketAddr,
     pub(super) since: Instant,
+    /// Somebody else could call the peer there: we did, or it calls from its shared socket.
+    pub(super) callable: bool,
 }
 
 /// From the first connection with a member to the last.

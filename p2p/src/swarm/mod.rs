@@ -20,6 +20,7 @@ mod codec;
 mod driver;
 mod gate;
 mod handle;
+mod head_start;
 mod join;
 mod keep;
 pub mod quic;

@@ -15,6 +15,7 @@ use libp2p::{
 use quinn::AsyncUdpSocket;
 
 use super::{
+    head_start::HeadStart,
     quic, tls,
     tunnel_guard::{TunnelAddresses, TunnelGuard},
 };
@@ -43,6 +44,6 @@ pub(super) fn build(
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)))
         .boxed();
     let quic = quic.map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer))).boxed();
-    let either = OrTransport::new(quic, tcp).map(|either, _| either.into_inner()).boxed();
+    let either = OrTransport::new(quic, HeadStart(tcp)).map(|either, _| either.into_inner()).boxed();
     Ok((TunnelGuard::new(either, tunnel).boxed(), closer))
 }

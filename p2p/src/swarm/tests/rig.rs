@@ -1,0 +1,214 @@
+//! Members on loopback: real sockets, real stores, no multicast.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{Ipv4Addr, SocketAddr, UdpSocket},
+    sync::Arc,
+    time::Duration,
+};
+
+use quinn::{AsyncUdpSocket, Runtime, TokioRuntime};
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+
+use crate::{
+    identity::{DeviceId, Identity},
+    invite::{InviteCode, InviteTerms, Wish},
+    membership::Log,
+    node::Event,
+    record::{Founding, Name, found},
+    store::Store,
+    swarm::{Handle, JoinError, JoinSettings, JoinedMesh, Settings, driver::now, join, start_member},
+};
+
+/// Nothing on loopback takes that long; a test that waits for it has failed.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(15);
+
+pub(crate) fn name(text: &str) -> Name {
+    text.parse().unwrap()
+}
+
+pub(crate) fn identity(seed: u8) -> Identity {
+    Identity::generate([seed; 32])
+}
+
+pub(crate) fn socket() -> Arc<dyn AsyncUdpSocket> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    TokioRuntime.wrap_udp_socket(socket).unwrap()
+}
+
+/// A device that may be running.
+pub(crate) struct Device {
+    pub(crate) identity: Identity,
+    pub(crate) socket: Arc<dyn AsyncUdpSocket>,
+    pub(crate) directory: TempDir,
+    pub(crate) running: Option<(Handle, mpsc::Receiver<Event>)>,
+}
+
+impl Device {
+    pub(crate) fn new(seed: u8) -> Self {
+        Self {
+            identity: identity(seed),
+            socket: socket(),
+            directory: tempfile::tempdir().unwrap(),
+            running: None,
+        }
+    }
+
+    /// Founds a mesh and runs.
+    pub(crate) fn founder(seed: u8) -> Self {
+        let mut device = Self::new(seed);
+        let founding = Founding {
+            mesh_name: name("home"),
+            subnet: "100.64.0.0/10".parse().unwrap(),
+            name: name("founder"),
+            os: "test".parse().unwrap(),
+            nonce: [seed; 16],
+        };
+        let (mesh, records) = found(&device.identity, founding, now().wall).unwrap();
+        let store = device.store();
+        store.set_mesh(mesh).unwrap();
+        store.add_records(&records).unwrap();
+        device.start_with(store);
+        device
+    }
+
+    pub(crate) fn id(&self) -> DeviceId {
+        self.identity.device_id()
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.socket.local_addr().unwrap()
+    }
+
+    pub(crate) fn store(&self) -> Store {
+        Store::open(self.directory.path().join("store")).unwrap()
+    }
+
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.running.as_ref().unwrap().0
+    }
+
+    /// Runs from what is on its disk.
+    pub(crate) fn start(&mut self) {
+        let store = self.store();
+        self.start_with(store);
+    }
+
+    fn start_with(&mut self, store: Store) {
+        let mesh = store.mesh().unwrap().unwrap();
+        let log = Log::from_records(mesh, store.load_verified().unwrap());
+        let settings = Settings {
+            identity: self.identity.clone(),
+            sockets: vec![Arc::clone(&self.socket)],
+            tcp_port: Some(self.address().port()),
+            mdns: false,
+            tunnel: BTreeSet::new(),
+        };
+        self.running = Some(start_member(settings, store, log).unwrap());
+    }
+
+    pub(crate) async fn stop(&mut self) {
+        if let Some((handle, _)) = self.running.take() {
+            handle.shutdown().await;
+        }
+    }
+
+    pub(crate) async fn invite(&self, terms: InviteTerms) -> InviteCode {
+        self.listening().await;
+        self.handle().create_invite(terms).await.unwrap().0
+    }
+
+    /// Waits until invites name a door.
+    async fn listening(&self) {
+        let code = |handle: Handle| async move { handle.create_invite(InviteTerms::default()).await.unwrap().0 };
+        tokio::time::timeout(DEADLINE, async {
+            while code(self.handle().clone()).await.doors().is_empty() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .unwrap();
+    }
+
+    pub(crate) async fn ask_in(&self, code: &InviteCode, wish: &str) -> Result<JoinedMesh, JoinError> {
+        self.ask_in_for(code, wish, Duration::from_secs(8)).await
+    }
+
+    pub(crate) async fn ask_in_for(
+        &self,
+        code: &InviteCode,
+        wish: &str,
+        patience: Duration,
+    ) -> Result<JoinedMesh, JoinError> {
+        let settings = JoinSettings {
+            code: code.clone(),
+            identity: self.identity.clone(),
+            wish: Wish { name: name(wish), name_is_asked_for: false, os: "test".parse().unwrap() },
+            sockets: vec![Arc::clone(&self.socket)],
+            mdns: false,
+            tunnel: BTreeSet::new(),
+            patience,
+        };
+        let (progress, _progress) = mpsc::channel(8);
+        join(settings, progress).await
+    }
+
+    /// Joins by a code and runs.
+    pub(crate) async fn join(&mut self, code: &InviteCode, wish: &str) {
+        let joined = self.ask_in(code, wish).await.unwrap();
+        self.settle(&joined);
+    }
+
+    /// Keeps what came of joining, and runs.
+    pub(crate) fn settle(&mut self, joined: &JoinedMesh) {
+        let store = self.store();
+        store.set_mesh(joined.log.mesh()).unwrap();
+        store.add_records(&joined.records).unwrap();
+        store.put_addresses(&joined.witness, &joined.addresses()).unwrap();
+        self.start_with(store);
+    }
+
+    /// The next event that `pick` wants.
+    pub(crate) async fn event<T>(&mut self, mut pick: impl FnMut(Event) -> Option<T>) -> T {
+        let events = &mut self.running.as_mut().unwrap().1;
+        let wanted = async {
+            loop {
+                let event = events.recv().await.expect("the member runs");
+                if let Some(wanted) = pick(event) {
+                    return wanted;
+                }
+            }
+        };
+        tokio::time::timeout(DEADLINE, wanted).await.expect("the event comes in time")
+    }
+
+    pub(crate) async fn connected(&mut self, peer: DeviceId) {
+        self.event(|event| matches!(event, Event::Connected { peer: who, .. } if who == peer).then_some(())).await;
+    }
+
+    pub(crate) async fn disconnected(&mut self, peer: DeviceId) {
+        self.event(|event| matches!(event, Event::Disconnected { peer: who } if who == peer).then_some(())).await;
+    }
+
+    /// Waits until the invite of a code is known here.
+    pub(crate) async fn knows(&self, code: &InviteCode) {
+        let key = code.invite_identity().device_id();
+        let mut roster = self.handle().roster();
+        let known = roster.wait_for(|roster| roster.invite_by_key(&key).is_some());
+        assert!(tokio::time::timeout(DEADLINE, known).await.is_ok());
+    }
+
+    /// Waits until the roster has exactly these names, sorted by name.
+    pub(crate) async fn roster(&self, names: &[&str]) {
+        let mut roster = self.handle().roster();
+        let wanted: BTreeSet<String> = names.iter().map(ToString::to_string).collect();
+        let found = roster.wait_for(|roster| {
+            roster.members().values().map(|member| member.name.to_string()).collect::<BTreeSet<_>>() == wanted
+        });
+        let done = tokio::time::timeout(DEADLINE, found).await.is_ok();
+        let now: BTreeMap<_, _> =
+            self.handle().roster().borrow().members().values().map(|m| (m.name.to_string(), m.id)).collect();
+        assert!(done, "wanted {names:?}, have {now:?}");
+    }
+}
