@@ -176,7 +176,10 @@ fn put(out: &mut [u8], at: usize, value: u16) {
 fn checksum(source: IpAddr, destination: IpAddr, message: &[u8]) -> u16 {
     let pseudo = match (source, destination) {
         (IpAddr::V6(source), IpAddr::V6(destination)) => {
-            sum(&source.octets()) + sum(&destination.octets()) + message.len() as u64 + u64::from(Protocol::ICMPV6.0)
+            sum(&source.octets())
+                + sum(&destination.octets())
+                + message.len() as u64
+                + u64::from(Protocol::ICMPV6.0)
         }
         _ => 0,
     };

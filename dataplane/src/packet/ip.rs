@@ -145,7 +145,9 @@ impl<'a> IpPacket<'a> {
         let rest = self.payload();
         let field = |at: usize| rest.get(at).copied().ok_or(Malformed::Extensions);
         let length = match self.protocol {
-            Protocol::HOP_BY_HOP | Protocol::ROUTING | Protocol::DESTINATION => (usize::from(field(1)?) + 1) * 8,
+            Protocol::HOP_BY_HOP | Protocol::ROUTING | Protocol::DESTINATION => {
+                (usize::from(field(1)?) + 1) * 8
+            }
             Protocol::AUTHENTICATION => (usize::from(field(1)?) + 2) * 4,
             Protocol::FRAGMENT => {
                 let fragment = u16::from_be_bytes([field(2)?, field(3)?]);

@@ -89,7 +89,9 @@ fn an_endless_chain_of_extension_headers_is_refused() {
 
 #[test]
 fn an_echo_request_is_answered_by_its_reply_alone() {
-    for (source, destination, reply) in [(IpAddr::V4(A4), IpAddr::V4(B4), 0), (IpAddr::V6(A6), IpAddr::V6(B6), 129)] {
+    for (source, destination, reply) in
+        [(IpAddr::V4(A4), IpAddr::V4(B4), 0), (IpAddr::V6(A6), IpAddr::V6(B6), 129)]
+    {
         let mut request = Vec::new();
         assert!(echo_request(source, destination, 0x1234, 7, b"odd", &mut request));
         let asked = IpPacket::parse(&request).unwrap();
@@ -124,7 +126,9 @@ fn an_error_quotes_the_flow_it_is_about() {
     let payload = [&[0, 80, 1, 0, 0x27, 0x10, 0, 0][..], &[0; 2000]].concat();
     for (bytes, from) in [(v4(17, 0, &payload), IpAddr::V4(B4)), (v6(17, &payload), IpAddr::V6(B6))] {
         let original = IpPacket::parse(&bytes).unwrap();
-        for reason in [Unreachable::NoRoute, Unreachable::Host, Unreachable::Prohibited, Unreachable::TooBig(1280)] {
+        for reason in
+            [Unreachable::NoRoute, Unreachable::Host, Unreachable::Prohibited, Unreachable::TooBig(1280)]
+        {
             let mut error = Vec::new();
             assert!(unreachable(&original, from, reason, &mut error));
             assert!(error.len() <= 1280);

@@ -1,0 +1,237 @@
+//! Decides what happens to every packet; does nothing itself.
+//!
+//! # The way of a packet
+//!
+//! ```text
+//!   handle_tun ──> IpPacket ──> AllowedIps ──> Filter ──> Remote ─┬─ path and session: seal into the run ──> poll_transmit
+//!                  (outbound.rs)               (records)          └─ else: wait (32 packets, 10 s)
+//!
+//!   handle_datagrams ──> Kind ─┬─ probe ──> path::Agent
+//!                  (inbound.rs)└─ WireGuard ──> Tunnel ──> source check ──> destination ──> ping? ──> Filter ──> poll_tun
+//! ```
+//!
+//! A *run* holds the datagrams of one batch for one peer, sealed one behind the other into one buffer while they
+//! are equal in size; it leaves as one [`Transmit`], which is one `sendmsg` with UDP GSO. A batch in is a batch out.
+//!
+//! # Driving it
+//!
+//! Inputs are [`Engine::handle_command`], [`Engine::handle_tun`], [`Engine::handle_datagrams`] and
+//! [`Engine::handle_timeout`]. After *each* of them drain [`Engine::poll_transmit`], [`Engine::poll_tun`] and
+//! [`Engine::poll_event`] until they return None, give the buffers back with [`Engine::recycle`], and only then ask
+//! [`Engine::poll_timeout`] when to come again. `now` must not run backwards; a jump forwards (suspend) is fine.
+//!
+//! # Growing
+//!
+//! An engine is one thread's work and holds no lock. To use more cores, peers are sharded: peer N belongs to
+//! engine N modulo shards, which a receiver thread reads off the receiver index (`wg/peers.rs`) or the probe tag
+//! without asking anybody, and a TUN queue thread off a shared copy of the prefix table. Nothing in a [`Remote`]
+//! refers to another peer; what all share (prefix table, filter flows by peer) is either read-mostly or splits by peer.
+//!
+//! Absent on purpose: sockets, clocks, threads; the choice of a path ([`crate::path`]) and of what may pass
+//! ([`crate::filter`]); names, grants and rosters, which the daemon turns into [`Command`]s; forwarding between
+//! peers or into other networks, until exit nodes and relays bring it.
+
+mod command;
+mod control;
+mod drops;
+mod event;
+mod inbound;
+mod outbound;
+mod output;
+mod ping;
+mod remote;
+mod timers;
+mod transmit;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+pub use command::{Command, CommandError, Config, PeerConfig};
+pub use drops::{Drop, Drops};
+pub use event::{Event, PeerSnapshot, Snapshot};
+pub use timers::Timer;
+pub use transmit::Transmit;
+
+use crate::filter::Filter;
+use crate::packet::IpPacket;
+use crate::packet::icmp::Unreachable;
+use crate::wg::{AllowedIps, Device, PeerId, Peers, PublicKey};
+use outbound::ErrorBudget;
+use output::Output;
+use ping::Pings;
+use remote::Remote;
+use timers::Timers;
+
+/// Free bytes in front of every packet that [`Engine::poll_tun`] returns: room for a virtio-net header (12 bytes;
+/// rounded up to keep the packet aligned).
+pub const HEAD_ROOM: usize = 16;
+/// Handshakes are counted by this period.
+const COUNT_PERIOD: Duration = Duration::from_secs(1);
+
+/// The dataplane without its sockets. See the [module](self) for how to drive it.
+#[derive(Debug)]
+pub struct Engine {
+    config: Config,
+    public_key: PublicKey,
+    device: Device,
+    peers: Peers,
+    remotes: Vec<Option<Remote>>,
+    allowed_ips: AllowedIps,
+    /// Whose probes carry which tag.
+    tags: BTreeMap<[u8; 8], PeerId>,
+    /// Where authentic probes came from last: one address a peer.
+    neighbours: BTreeMap<SocketAddr, PeerId>,
+    filter: Filter<PeerId>,
+    pings: Pings,
+    timers: Timers,
+    errors: ErrorBudget,
+    /// Peers to be pumped at the end of the batch.
+    touched: Vec<PeerId>,
+    out: Output,
+}
+
+impl Engine {
+    /// An engine without peers.
+    pub fn new(config: Config, now: Instant) -> Self {
+        Self {
+            public_key: config.private_key.public(),
+            device: Device::new(&config.private_key),
+            peers: Peers::new(config.seed),
+            remotes: Vec::new(),
+            allowed_ips: AllowedIps::default(),
+            tags: BTreeMap::new(),
+            neighbours: BTreeMap::new(),
+            filter: Filter::default(),
+            pings: Pings::new(config.seed),
+            timers: Timers::default(),
+            errors: ErrorBudget::new(now),
+            touched: Vec::new(),
+            out: Output::new(),
+            config,
+        }
+    }
+
+    /// Our own WireGuard key.
+    pub const fn public_key(&self) -> PublicKey {
+        self.public_key
+    }
+
+    /// The MTU of the mesh, in bytes.
+    pub const fn mtu(&self) -> u16 {
+        self.config.mtu
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some((timer, owner)) = self.timers.pop(now) {
+            match (timer, owner) {
+                (Timer::Handshakes, _) => self.device.restart_count(),
+                (Timer::Ping, _) => self.expire_pings(now),
+                (Timer::Tunnel | Timer::Path | Timer::Waiting, Some(id)) => self.wake(id, timer, now),
+                (Timer::Tunnel | Timer::Path | Timer::Waiting, None) => {}
+            }
+        }
+        self.pump_touched(now);
+    }
+
+    /// When [`Self::handle_timeout`] must be called next, and what for.
+    pub fn poll_timeout(&self) -> Option<(Instant, Timer)> {
+        self.timers.next()
+    }
+
+    /// The next run of datagrams to send.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.out.transmits.pop_front()
+    }
+
+    /// The next packet for the TUN device, behind [`HEAD_ROOM`] free bytes.
+    pub fn poll_tun(&mut self) -> Option<Vec<u8>> {
+        self.out.tun.pop_front()
+    }
+
+    /// The next thing to tell the daemon.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.out.events.pop_front()
+    }
+
+    /// Give back a buffer that `poll_tun` or `poll_transmit` handed out.
+    pub fn recycle(&mut self, buffer: Vec<u8>) {
+        if buffer.capacity() >= transmit::CAPACITY {
+            self.out.runs.give(buffer);
+        } else {
+            self.out.packets.give(buffer);
+        }
+    }
+
+    /// The carrier could not send or write something: count it with the other losses.
+    pub fn count(&mut self, reason: Drop, times: usize) {
+        self.out.drops.add(reason, times);
+    }
+
+    /// How things stand.
+    pub fn snapshot(&self) -> Snapshot {
+        let peers = self.peers.iter().filter_map(|(_, id)| self.remotes.get(id.slot())?.as_ref());
+        let of = |remote: &Remote| PeerSnapshot {
+            key: remote.peer.key,
+            path: remote.path.info(),
+            rx_bytes: remote.peer.rx_bytes,
+            tx_bytes: remote.peer.tx_bytes,
+            last_handshake: remote.peer.tunnel.established(),
+        };
+        Snapshot { peers: peers.map(of).collect(), drops: self.out.drops.clone() }
+    }
+
+    fn is_ours(&self, address: IpAddr) -> bool {
+        address == IpAddr::V4(self.config.ipv4) || address == IpAddr::V6(self.config.ipv6)
+    }
+
+    fn touch(&mut self, id: PeerId) {
+        if let Some(remote) = self.remotes.get_mut(id.slot()).and_then(Option::as_mut)
+            && !std::mem::replace(&mut remote.touched, true)
+        {
+            self.touched.push(id);
+        }
+    }
+
+    /// The end of a batch: everything that became possible for the peers it concerned is done now.
+    fn pump_touched(&mut self, now: Instant) {
+        let mtu = usize::from(self.config.mtu);
+        for id in self.touched.drain(..) {
+            if let Some(remote) = self.remotes.get_mut(id.slot()).and_then(Option::as_mut) {
+                remote.touched = false;
+                remote.pump(mtu, &mut self.out, &mut self.timers, now);
+            }
+        }
+    }
+
+    fn wake(&mut self, id: PeerId, timer: Timer, now: Instant) {
+        let Some(remote) = self.remotes.get_mut(id.slot()).and_then(Option::as_mut) else {
+            return;
+        };
+        let mut expired = None;
+        match timer {
+            Timer::Tunnel => remote.peer.tunnel.handle_timeout(&mut self.out.answers, now),
+            Timer::Path => remote.path.handle_timeout(now),
+            Timer::Waiting => expired = remote.expire(&mut self.out, now),
+            Timer::Ping | Timer::Handshakes => {}
+        }
+        self.touch(id);
+        if let Some(bytes) = expired {
+            if let Ok(packet) = IpPacket::parse(&bytes) {
+                self.refuse(&packet, Unreachable::Host, now);
+            }
+            self.out.packets.give(bytes);
+        }
+    }
+
+    fn expire_pings(&mut self, now: Instant) {
+        while let Some(lost) = self.pings.expire(now) {
+            self.out.event(Event::PingTimedOut { peer: lost.key, token: lost.token });
+        }
+        self.timers.set(Timer::Ping, None, self.pings.poll_timeout());
+    }
+}

@@ -1,0 +1,231 @@
+//! One peer and everything that is done for it: tunnel, path, rules, and the packets that wait.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::drops::Drop;
+use super::event::Event;
+use super::output::Output;
+use super::timers::{Timer, Timers};
+use super::transmit::Transmit;
+use crate::filter::Rules;
+use crate::path;
+use crate::wg::{OVERHEAD, Peer, PeerId};
+
+/// How many packets wait for a path or a session: the first window of a few TCP connections (10 segments each,
+/// RFC 6928), and little enough to be sent at once without harm.
+const MAX_WAITING: usize = 32;
+/// How long they wait. Older ones have been repeated, or nobody wants them any more.
+const WAIT: Duration = Duration::from_secs(10);
+/// How often the daemon is asked for candidates while traffic waits.
+const WANT_AGAIN: Duration = Duration::from_secs(2);
+/// Sealed packets are padded to a multiple of this many bytes (paper, 5.4.6), but not beyond the MTU.
+const PADDING: usize = 16;
+
+/// A peer in the engine.
+#[derive(Debug)]
+pub(super) struct Remote {
+    pub(super) id: PeerId,
+    pub(super) peer: Peer,
+    pub(super) path: path::Agent,
+    /// Nothing at all until they are set.
+    pub(super) rules: Rules,
+    pub(super) preshared_key: Option<[u8; 32]>,
+    /// Where an authentic datagram came from last, and when.
+    pub(super) heard: Option<(SocketAddr, Instant)>,
+    /// Where an authentic probe came from last.
+    pub(super) neighbour: Option<SocketAddr>,
+    /// It uses a session that we have lost: make a new one though we have nothing to send.
+    pub(super) revive: bool,
+    /// In the list of those to be pumped at the end of the batch.
+    pub(super) touched: bool,
+    /// Something was sent to it in this batch.
+    sending: bool,
+    waiting: VecDeque<Vec<u8>>,
+    waiting_since: Option<Instant>,
+    wanted_at: Option<Instant>,
+    run: Option<Transmit>,
+}
+
+impl Remote {
+    pub(super) fn new(id: PeerId, peer: Peer, path: path::Agent) -> Self {
+        Self {
+            id,
+            peer,
+            path,
+            rules: Rules::default(),
+            preshared_key: None,
+            heard: None,
+            neighbour: None,
+            revive: false,
+            touched: false,
+            sending: false,
+            waiting: VecDeque::new(),
+            waiting_since: None,
+            wanted_at: None,
+            run: None,
+        }
+    }
+
+    /// Send an inner packet: now if there is a path and a session, else as soon as there is.
+    pub(super) fn carry(&mut self, packet: &[u8], mtu: usize, out: &mut Output, now: Instant) {
+        self.sending = true;
+        let endpoint = self.path.best().filter(|_| self.waiting.is_empty() && self.peer.tunnel.is_ready());
+        if endpoint.is_none_or(|endpoint| !self.seal(packet, endpoint, mtu, out, now)) {
+            self.wait(packet, out, now);
+        }
+    }
+
+    /// Take note that the peer sent something authentic from `from`.
+    pub(super) fn hear(&mut self, from: SocketAddr, now: Instant) {
+        if self.heard != Some((from, now)) {
+            self.heard = Some((from, now));
+            self.path.handle_authenticated_packet(from, now);
+        }
+    }
+
+    /// Let the tunnel notice the time before something happens to it.
+    pub(super) fn catch_up(&mut self, out: &mut Output, now: Instant) {
+        self.peer.tunnel.catch_up(&mut out.answers, now);
+        self.send_answers(out);
+    }
+
+    /// Do whatever has become possible or due, and say when to come again.
+    pub(super) fn pump(&mut self, mtu: usize, out: &mut Output, timers: &mut Timers, now: Instant) {
+        if std::mem::take(&mut self.sending) {
+            self.path.want(now);
+        }
+        self.pump_path(out);
+        if !self.waiting.is_empty() || self.revive {
+            self.pump_waiting(mtu, out, now);
+        }
+        self.send_answers(out);
+        self.finish_run(out);
+        self.pump_path(out);
+        timers.set(Timer::Tunnel, Some(self.id), self.peer.tunnel.poll_timeout());
+        timers.set(Timer::Path, Some(self.id), self.path.poll_timeout());
+        timers.set(Timer::Waiting, Some(self.id), self.waiting_since.map(|since| since + WAIT));
+    }
+
+    /// Packets have waited too long. The last of them is returned, to be answered with an error.
+    pub(super) fn expire(&mut self, out: &mut Output, now: Instant) -> Option<Vec<u8>> {
+        self.waiting_since.filter(|since| now.saturating_duration_since(*since) >= WAIT)?;
+        self.waiting_since = None;
+        out.drops.add(Drop::WaitingExpired, self.waiting.len());
+        let last = self.waiting.pop_back();
+        self.waiting.drain(..).for_each(|packet| out.packets.give(packet));
+        last
+    }
+
+    /// The peer is going: count what waited for it.
+    pub(super) fn abandon(&mut self, out: &mut Output) {
+        out.drops.add(Drop::WaitingRemoved, self.waiting.len());
+        self.waiting.drain(..).for_each(|packet| out.packets.give(packet));
+        self.finish_run(out);
+    }
+
+    fn pump_path(&mut self, out: &mut Output) {
+        let key = self.peer.key;
+        while let Some(event) = self.path.poll_event() {
+            out.event(match event {
+                path::Event::Changed(path) => Event::PathChanged { peer: key, path },
+                path::Event::Observed(address) => Event::Observed { peer: key, address },
+            });
+        }
+        while let Some(probe) = self.path.poll_transmit() {
+            out.transmits.push_back(Transmit::single(probe.to, probe.datagram.to_vec()));
+        }
+    }
+
+    fn pump_waiting(&mut self, mtu: usize, out: &mut Output, now: Instant) {
+        let Some(endpoint) = self.path.best() else {
+            self.path.want(now);
+            if self.wanted_at.is_none_or(|at| now.saturating_duration_since(at) >= WANT_AGAIN) {
+                self.wanted_at = Some(now);
+                out.event(Event::WantCandidates { peer: self.peer.key });
+            }
+            return;
+        };
+        self.revive = false;
+        if !self.peer.tunnel.is_ready() {
+            self.peer.tunnel.initiate(&mut out.answers, now);
+            return;
+        }
+        while let Some(packet) = self.waiting.pop_front() {
+            if !self.seal(&packet, endpoint, mtu, out, now) {
+                self.waiting.push_front(packet);
+                return;
+            }
+            out.packets.give(packet);
+        }
+        self.waiting_since = None;
+    }
+
+    /// Seal into the run of this batch. False: the session is gone.
+    fn seal(
+        &mut self,
+        packet: &[u8],
+        endpoint: SocketAddr,
+        mtu: usize,
+        out: &mut Output,
+        now: Instant,
+    ) -> bool {
+        let padded = packet.len().next_multiple_of(PADDING).min(mtu.max(packet.len()));
+        let length = padded + OVERHEAD;
+        if !self.run.as_ref().is_some_and(|run| run.accepts(endpoint, length)) {
+            self.finish_run(out);
+        }
+        let run = self.run.get_or_insert_with(|| Transmit {
+            destination: endpoint,
+            segment_size: length,
+            contents: out.runs.take(),
+        });
+        let sealed = if padded == packet.len() {
+            self.peer.tunnel.seal(packet, &mut run.contents, &mut out.answers, now)
+        } else {
+            out.scratch.clear();
+            out.scratch.extend_from_slice(packet);
+            out.scratch.resize(padded, 0);
+            self.peer.tunnel.seal(&out.scratch, &mut run.contents, &mut out.answers, now)
+        };
+        if sealed.is_ok() {
+            self.peer.tx_bytes += packet.len() as u64;
+        }
+        sealed.is_ok()
+    }
+
+    fn wait(&mut self, packet: &[u8], out: &mut Output, now: Instant) {
+        if self.waiting.len() >= MAX_WAITING
+            && let Some(oldest) = self.waiting.pop_front()
+        {
+            out.drops.count(Drop::WaitingOverflow);
+            out.packets.give(oldest);
+        }
+        let mut kept = out.packets.take();
+        kept.extend_from_slice(packet);
+        self.waiting.push_back(kept);
+        self.waiting_since.get_or_insert(now);
+    }
+
+    fn send_answers(&mut self, out: &mut Output) {
+        if out.answers.is_empty() {
+            return;
+        }
+        let Some(endpoint) = self.path.best() else {
+            out.drops.add(Drop::NoPath, out.answers.len());
+            out.answers.clear();
+            return;
+        };
+        // A handshake message overtakes the run of this batch, which belongs to the session before it.
+        out.transmits.extend(out.answers.drain(..).map(|answer| Transmit::single(endpoint, answer)));
+    }
+
+    fn finish_run(&mut self, out: &mut Output) {
+        match self.run.take() {
+            Some(run) if run.contents.is_empty() => out.runs.give(run.contents),
+            Some(run) => out.transmits.push_back(run),
+            None => {}
+        }
+    }
+}

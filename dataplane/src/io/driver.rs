@@ -1,0 +1,363 @@
+//! The thread that moves packets: sockets and TUN device on one side, the engine on the other.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io::{self, IoSliceMut};
+use std::net::SocketAddr;
+use std::ops::ControlFlow;
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use quinn_udp::RecvMeta;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant as Deadline, Sleep};
+
+use super::clock;
+use super::handle::{CommandFailed, Handle, Order};
+use super::tun::Tun;
+use super::udp::{Sent, SharedUdp};
+use crate::engine::{Drop as Reason, Engine, Event, Transmit};
+use crate::wg::Kind;
+
+/// Commands that may wait.
+const ORDERS: usize = 256;
+/// Events that may wait for the daemon; more stay in the engine, which has its own bound.
+const EVENTS: usize = 1024;
+/// Buffers of one receive call; quinn-udp fills at most 32.
+const BUFFERS: usize = 32;
+/// Size of each, in bytes: the longest GRO buffer.
+const BUFFER: usize = 1 << 16;
+/// TUN reads in one turn. With offload each may be 64 KiB.
+const TUN_READS: usize = 8;
+/// Orders in one turn.
+const ORDERS_PER_TURN: usize = 64;
+/// Runs that wait for room in a socket buffer; the TUN device is not read meanwhile, so these are answers to
+/// what was received.
+const MAX_BLOCKED: usize = 64;
+/// Sleep when nothing is due. Any length would do.
+const LONG: Duration = Duration::from_secs(3600);
+
+/// The driver: starts the thread.
+#[derive(Debug)]
+pub struct Driver(());
+
+impl Driver {
+    /// Start the thread with these sockets, at most one a family. From now on QUIC flows through their lanes; for
+    /// the rest attach an engine. Fails when the system has no thread or no epoll instance left.
+    pub fn start(sockets: Vec<SharedUdp>) -> io::Result<(Handle, mpsc::Receiver<Event>)> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        {
+            let _context = runtime.enter();
+            sockets.iter().try_for_each(SharedUdp::register)?;
+        }
+        let (orders, inbox) = mpsc::channel(ORDERS);
+        let (events, outbox) = mpsc::channel(EVENTS);
+        let sockets = sockets.into_iter().map(|udp| Socket { udp, blocked: VecDeque::new() }).collect();
+        std::thread::Builder::new().name("warren-data".to_owned()).spawn(move || {
+            let ended = runtime.block_on(async {
+                let sleep = Box::pin(tokio::time::sleep(LONG));
+                let buffers = vec![0; BUFFERS * BUFFER];
+                let bench = Bench { buffers, meta: vec![RecvMeta::default(); BUFFERS], batch: Vec::new() };
+                Turns { sockets, attached: None, inbox, events, sleep, bench }.run().await
+            });
+            drop(runtime);
+            if let Some(ended) = ended {
+                // Nobody waiting is fine too.
+                let _ = ended.send(());
+            }
+        })?;
+        Ok((Handle::new(orders), outbox))
+    }
+}
+
+struct Socket {
+    udp: SharedUdp,
+    blocked: VecDeque<Transmit>,
+}
+
+struct Attached {
+    engine: Engine,
+    /// None once the device was taken away from us.
+    tun: Option<Tun>,
+}
+
+/// Working memory.
+struct Bench {
+    buffers: Vec<u8>,
+    meta: Vec<RecvMeta>,
+    batch: Vec<Vec<u8>>,
+}
+
+struct Turns {
+    sockets: Vec<Socket>,
+    attached: Option<Attached>,
+    inbox: mpsc::Receiver<Order>,
+    events: mpsc::Sender<Event>,
+    sleep: Pin<Box<Sleep>>,
+    bench: Bench,
+}
+
+type Ended = Option<oneshot::Sender<()>>;
+
+impl Turns {
+    async fn run(mut self) -> Ended {
+        loop {
+            let mut busy = false;
+            for _ in 0..ORDERS_PER_TURN {
+                match self.inbox.try_recv() {
+                    Ok(order) => {
+                        busy = true;
+                        if let ControlFlow::Break(ended) = self.obey(order).await {
+                            return ended;
+                        }
+                    }
+                    Err(mpsc::error::TryRecvError::Empty) => break,
+                    Err(mpsc::error::TryRecvError::Disconnected) => return None,
+                }
+            }
+            for socket in 0..self.sockets.len() {
+                busy |= self.receive(socket);
+                self.flush().await;
+            }
+            for _ in 0..TUN_READS {
+                if !self.read_tun() {
+                    break;
+                }
+                busy = true;
+                self.flush().await;
+            }
+            self.check_time();
+            self.flush().await;
+            if busy {
+                // Lets the reactor look, and then goes on.
+                tokio::task::yield_now().await;
+            } else if let ControlFlow::Break(ended) = self.idle().await {
+                return ended;
+            }
+        }
+    }
+
+    async fn obey(&mut self, order: Order) -> ControlFlow<Ended> {
+        // Whoever asked may have gone; then nobody misses the answer.
+        match order {
+            Order::Attach(both, answer) => {
+                let (engine, tun) = *both;
+                let opened = tun.open().map(|tun| self.attached = Some(Attached { engine, tun: Some(tun) }));
+                let _ = answer.send(opened);
+            }
+            Order::Detach(answer) => {
+                self.attached = None;
+                let _ = answer.send(());
+            }
+            Order::Command(command, answer) => {
+                let outcome = match &mut self.attached {
+                    Some(attached) => {
+                        attached.engine.handle_command(command, clock::now()).map_err(Into::into)
+                    }
+                    None => Err(CommandFailed::Detached),
+                };
+                self.flush().await;
+                let _ = answer.send(outcome);
+            }
+            Order::Snapshot(answer) => {
+                let _ = answer.send(self.attached.as_ref().map(|attached| attached.engine.snapshot()));
+            }
+            Order::Shutdown(answer) => return ControlFlow::Break(Some(answer)),
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// One receive call on one socket. False: there was nothing.
+    fn receive(&mut self, socket: usize) -> bool {
+        let Some(Socket { udp, .. }) = self.sockets.get(socket) else {
+            return false;
+        };
+        let mut buffers: Vec<IoSliceMut<'_>> =
+            self.bench.buffers.chunks_mut(BUFFER).map(IoSliceMut::new).collect();
+        // An error that is not "nothing there" is an ICMP message about somebody else's datagram.
+        let Ok(count) = udp.try_recv(&mut buffers, &mut self.bench.meta) else {
+            return false;
+        };
+        let now = clock::now();
+        for (buffer, meta) in self.bench.buffers.chunks(BUFFER).zip(&self.bench.meta).take(count) {
+            let contents = buffer.get(..meta.len).unwrap_or_default();
+            let stride = meta.stride.max(1);
+            // One buffer may hold QUIC and other datagrams in any order: hand on unbroken stretches of either.
+            let is_quic = |datagram: &[u8]| Kind::of(datagram) == Kind::Quic;
+            let mut start = 0;
+            for (index, datagram) in contents.chunks(stride).enumerate() {
+                if !is_quic(datagram) {
+                    continue;
+                }
+                let at = index * stride;
+                deliver(&mut self.attached, meta.addr, contents.get(start..at), stride, now);
+                udp.mailbox().push(meta, datagram);
+                start = at + datagram.len();
+            }
+            deliver(&mut self.attached, meta.addr, contents.get(start..), stride, now);
+        }
+        count > 0
+    }
+
+    /// One read of the TUN device. False: there was nothing, or what was read before must be sent first.
+    fn read_tun(&mut self) -> bool {
+        let congested = self.sockets.iter().any(|socket| !socket.blocked.is_empty());
+        let Some(Attached { engine, tun }) = &mut self.attached else {
+            return false;
+        };
+        let Some(device) = tun.as_mut().filter(|_| !congested) else {
+            return false;
+        };
+        match device.try_recv() {
+            Ok(()) => {
+                engine.handle_tun(device.packets(), clock::now());
+                true
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
+            Err(error) => {
+                if is_gone(&error) {
+                    tracing::error!(%error, "the TUN device was taken away; no packets until the next start");
+                    *tun = None;
+                } else {
+                    tracing::debug!(%error, "a TUN read failed");
+                    engine.count(Reason::OutboundMalformed, 1);
+                }
+                false
+            }
+        }
+    }
+
+    fn check_time(&mut self) {
+        if let Some(Attached { engine, .. }) = &mut self.attached {
+            let now = clock::now();
+            if engine.poll_timeout().is_some_and(|(at, _)| at <= now) {
+                engine.handle_timeout(now);
+            }
+        }
+    }
+
+    /// Carry away everything the engine made.
+    async fn flush(&mut self) {
+        for socket in &mut self.sockets {
+            while let Some(run) = socket.blocked.pop_front() {
+                match socket.udp.send_run(&run) {
+                    Sent::Done { lost } => settle(self.attached.as_mut(), run, lost),
+                    Sent::Blocked => {
+                        socket.blocked.push_front(run);
+                        break;
+                    }
+                }
+            }
+        }
+        let Some(Attached { engine, tun }) = &mut self.attached else {
+            return;
+        };
+        while let Some(run) = engine.poll_transmit() {
+            send(&mut self.sockets, engine, run);
+        }
+        let batch = &mut self.bench.batch;
+        while let Some(packet) = engine.poll_tun() {
+            batch.push(packet);
+        }
+        if let Some(tun) = tun.as_mut().filter(|_| !batch.is_empty())
+            && let Err(error) = tun.send(batch).await
+        {
+            tracing::trace!(%error, "the TUN device refused packets");
+            engine.count(Reason::TunFailed, 1);
+        }
+        batch.drain(..).for_each(|packet| engine.recycle(packet));
+        while let Ok(place) = self.events.try_reserve() {
+            match engine.poll_event() {
+                Some(event) => place.send(event),
+                None => break,
+            }
+        }
+    }
+
+    /// Sleep until there is something to do.
+    async fn idle(&mut self) -> ControlFlow<Ended> {
+        let due = self.attached.as_ref().and_then(|attached| attached.engine.poll_timeout());
+        let pause = due.map_or(LONG, |(at, _)| at.saturating_duration_since(clock::now()));
+        self.sleep.as_mut().reset(Deadline::now() + pause.min(LONG));
+        let congested = self.sockets.iter().any(|socket| !socket.blocked.is_empty());
+        let sockets = &self.sockets;
+        let socket_ready = poll_fn(|cx| {
+            // Poll all of them, so that each has our waker.
+            let ready = sockets.iter().filter(|socket| {
+                let readable = socket.udp.poll_recv_ready(cx).is_ready();
+                let writable = !socket.blocked.is_empty() && socket.udp.poll_send_ready(cx).is_ready();
+                readable || writable
+            });
+            if ready.count() > 0 { Poll::Ready(()) } else { Poll::Pending }
+        });
+        let tun = self.attached.as_mut().and_then(|attached| attached.tun.as_mut()).filter(|_| !congested);
+        let tun_ready = async {
+            match tun {
+                // The read that follows finds out about errors.
+                Some(tun) => tun.readable().await.unwrap_or(()),
+                None => std::future::pending().await,
+            }
+        };
+        let order = tokio::select! {
+            order = self.inbox.recv() => order,
+            () = socket_ready => return ControlFlow::Continue(()),
+            () = tun_ready => return ControlFlow::Continue(()),
+            () = self.sleep.as_mut() => return ControlFlow::Continue(()),
+        };
+        match order {
+            Some(order) => self.obey(order).await,
+            None => ControlFlow::Break(None),
+        }
+    }
+}
+
+fn deliver(
+    attached: &mut Option<Attached>,
+    from: SocketAddr,
+    datagrams: Option<&[u8]>,
+    stride: usize,
+    now: std::time::Instant,
+) {
+    if let (Some(Attached { engine, .. }), Some(datagrams @ [_, ..])) = (attached, datagrams) {
+        engine.handle_datagrams(from, datagrams, stride, now);
+    }
+}
+
+fn send(sockets: &mut [Socket], engine: &mut Engine, run: Transmit) {
+    let same_family = |socket: &&mut Socket| {
+        socket.udp.local_addr().is_ok_and(|address| address.is_ipv4() == run.destination.is_ipv4())
+    };
+    let segments = run.segments().count();
+    let Some(socket) = sockets.iter_mut().find(same_family) else {
+        engine.count(Reason::SendFailed, segments);
+        return engine.recycle(run.contents);
+    };
+    let sent = if socket.blocked.is_empty() { socket.udp.send_run(&run) } else { Sent::Blocked };
+    match sent {
+        Sent::Done { lost } => {
+            engine.count(Reason::SendFailed, lost);
+            engine.recycle(run.contents);
+        }
+        Sent::Blocked if socket.blocked.len() < MAX_BLOCKED => socket.blocked.push_back(run),
+        Sent::Blocked => {
+            engine.count(Reason::SendFailed, segments);
+            engine.recycle(run.contents);
+        }
+    }
+}
+
+fn settle(attached: Option<&mut Attached>, run: Transmit, lost: usize) {
+    if let Some(Attached { engine, .. }) = attached {
+        engine.count(Reason::SendFailed, lost);
+        engine.recycle(run.contents);
+    }
+}
+
+/// The errors of a device that will never work again: "file descriptor in bad state" (deleted) and "no such device".
+fn is_gone(error: &io::Error) -> bool {
+    const EBADF: i32 = 9;
+    const ENODEV: i32 = 19;
+    const EBADFD: i32 = 77;
+    matches!(error.raw_os_error(), Some(EBADF | ENODEV | EBADFD))
+}

@@ -1,0 +1,43 @@
+//! The machine: sockets, the TUN device, the clock, and the thread that moves packets between them.
+//!
+//! One [`Driver`](driver) thread with a single-threaded runtime owns everything. It starts before there is a mesh,
+//! because the control connections of a join already need the socket; an [`Engine`](crate::engine::Engine) and a
+//! [`TunDevice`] are attached later, and may be detached again.
+//!
+//! ```text
+//!              ┌────────────────────────── driver thread ─────────────────────────┐
+//!   kernel     │                                                                  │    daemon
+//!   UDP v4 ────┤ recvmmsg + GRO ─┬─ QUIC segments ──> QuicLane (bounded) ─────────┼──> libp2p
+//!   UDP v6 ────┤                 └─ all others ─────> Engine ─┬─> runs ─> sendmsg │
+//!              │                                     ^        │   + GSO           │
+//!   TUN <──────┤ split / coalesce <──────────────────┴────────┘                   │
+//!              │                        commands, snapshots ──────────────────────┼──  Handle
+//!              └───────────────────────────── events ─────────────────────────────┴──> Receiver<Event>
+//! ```
+//!
+//! Every queue is bounded: commands 256, events 1024, QUIC datagrams 1024 a socket, runs waiting for a full socket
+//! buffer 64. While a socket buffer is full the TUN device is not read, so pressure reaches the kernel's own
+//! queue, which knows how to drop. A turn of the loop takes at most one batch from every source, so that none starves.
+//!
+//! Room to grow: receiving, sealing and TUN reading are separate steps over batches, each needing only one source
+//! and one engine; more threads mean more engines (see [`crate::engine`]), more TUN queues, and the same sockets,
+//! which may be sent on from anywhere already ([`QuicLane`] does).
+
+pub mod clock;
+mod driver;
+mod handle;
+mod lane;
+mod memory;
+mod tun;
+mod udp;
+
+#[cfg(test)]
+mod tests;
+
+pub use driver::Driver;
+pub use handle::{CommandFailed, Handle, Stopped};
+pub use lane::{LanePoller, QuicLane};
+pub use memory::MemoryTun;
+pub use quinn_udp::{EcnCodepoint, RecvMeta, Transmit};
+pub use tun::{TunDevice, TunError};
+pub use udp::SharedUdp;
