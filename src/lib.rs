@@ -13,6 +13,7 @@
 //! - [`cli`]: one file a command; arguments apart from what they do; one printer; one table of exit codes.
 //! - [`config`]: flag over environment over file over default.
 //! - [`control`]: the local API, its types, server and client.
+//! - [`daemon`]: start order, one loop, reverse stop order.
 //! - [`host`]: every change to the machine, journaled before it is made and taken back afterwards.
 //!
 //! Nothing here decides about membership, paths or permissions, and nothing is sent anywhere that the
@@ -21,5 +22,6 @@
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod daemon;
 pub mod host;
 pub mod logging;

@@ -2,10 +2,6 @@
 
 use std::process::ExitCode;
 
-use warren::control::{Cause, Failure};
-
 fn main() -> ExitCode {
-    warren::cli::main(|_config, _code, _ui| {
-        Box::pin(async { Err(Failure::new(Cause::Failed, "this build has no daemon yet")) })
-    })
+    warren::cli::main(|config, code, ui| Box::pin(warren::daemon::run(config, code, ui)))
 }

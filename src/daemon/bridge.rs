@@ -1,0 +1,421 @@
+//! The dataplane as the control plane sees it: the only file that names both `p2p` and `dataplane`.
+//!
+//! It converts and decides nothing: members become WireGuard peers, device ids become public keys and
+//! back, grants become filter rules, and the dataplane's sockets become the sockets of the control plane's
+//! QUIC, so that both share one UDP port a family.
+
+use std::collections::BTreeMap;
+use std::io::{self, IoSliceMut};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use rand::RngCore as _;
+use tokio::sync::mpsc;
+use warren_dataplane::engine::{self, Command, CommandError, Engine, PeerConfig};
+use warren_dataplane::filter::{Incoming, PortRange, Rules, Transport};
+use warren_dataplane::io::{
+    CommandFailed, Driver, Handle, LanePoller, QuicLane, SharedUdp, TunDevice, TunError,
+};
+use warren_dataplane::path::{Kind, PathInfo};
+use warren_dataplane::wg::{PrivateKey, PublicKey};
+use warren_p2p::identity::DeviceId;
+use warren_p2p::membership::Member;
+use warren_p2p::record::{self, Grants};
+use warren_p2p::swarm::socket::{AsyncUdpSocket, RecvMeta, Transmit, UdpPoller};
+
+use super::core::monotonic;
+use crate::config::{PORT_TRIES, Port};
+use crate::control::{self, Cause, Failure, Result};
+
+/// The dataplane, its sockets, and who is who in it.
+pub(super) struct Bridge {
+    handle: Handle,
+    events: mpsc::Receiver<engine::Event>,
+    quic: Vec<Arc<dyn AsyncUdpSocket>>,
+    port: u16,
+    peers: BTreeMap<DeviceId, Peer>,
+    devices: BTreeMap<PublicKey, DeviceId>,
+}
+
+/// What the dataplane was told of a member.
+struct Peer {
+    config: PeerConfig,
+    /// What the member itself says, and where its control connections come from.
+    told: Vec<SocketAddr>,
+    connected: Vec<SocketAddr>,
+}
+
+/// What the dataplane has to say, in the words of the mesh.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// A member is reached by another path, or by none.
+    PathChanged { peer: DeviceId, path: Option<control::Path> },
+    /// Packets wait for a member and no path is known.
+    WantCandidates { peer: DeviceId },
+    /// A member sees our dataplane at this address.
+    Observed { address: SocketAddr },
+    /// A ping was answered.
+    Pong { peer: DeviceId, token: u64, rtt: Duration },
+    /// A ping was not answered.
+    PingTimedOut { token: u64 },
+}
+
+/// How a member is reached now.
+#[derive(Debug, Clone)]
+pub(super) struct Link {
+    /// The path in use.
+    pub(super) path: Option<control::Path>,
+    /// Bytes of packets received.
+    pub(super) rx_bytes: u64,
+    /// Bytes of packets sent.
+    pub(super) tx_bytes: u64,
+    /// How long ago the session was made.
+    pub(super) last_handshake: Option<Duration>,
+}
+
+/// Control connections whose addresses are worth a try for packets too.
+const CONNECTED: usize = 4;
+
+impl Bridge {
+    /// Binds the one port, for IPv4 and IPv6, and begins to move packets.
+    pub(super) fn start(port: Port) -> Result<Self> {
+        let (sockets, port) = bind(port)?;
+        let lanes: Vec<_> = sockets.iter().map(SharedUdp::quic_lane).collect();
+        let (handle, events) = Driver::start(sockets)
+            .map_err(|error| Failure::new(Cause::Failed, format!("cannot start the dataplane: {error}")))?;
+        let quic =
+            lanes.into_iter().map(|lane| Arc::new(QuicSocket(lane)) as Arc<dyn AsyncUdpSocket>).collect();
+        Ok(Self { handle, events, quic, port, peers: BTreeMap::new(), devices: BTreeMap::new() })
+    }
+
+    /// The port everything goes through.
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The sockets for the control plane's QUIC: the same port, other packets.
+    pub(super) fn quic_sockets(&self) -> Vec<Arc<dyn AsyncUdpSocket>> {
+        self.quic.clone()
+    }
+
+    /// Makes the network interface and puts WireGuard behind it. Returns the interface's name.
+    pub(super) async fn raise_tunnel(
+        &self,
+        name: &str,
+        mtu: u16,
+        secret: &[u8; 32],
+        me: &Member,
+    ) -> Result<String> {
+        let device = TunDevice::create(Some(name), mtu).map_err(|error| tun_failure(&error))?;
+        let name = device.name().to_owned();
+        #[expect(clippy::disallowed_methods, reason = "the daemon is the shell that draws randomness")]
+        let seed = rand::rng().next_u64();
+        let private_key = PrivateKey::from_bytes(*secret);
+        let config = engine::Config { private_key, ipv4: me.ipv4, ipv6: me.ipv6, mtu, seed };
+        let engine = Engine::new(config, monotonic());
+        self.handle.attach(engine, device).await.map_err(|error| {
+            Failure::new(Cause::Failed, format!("cannot put WireGuard behind {name}: {error}"))
+        })?;
+        Ok(name)
+    }
+
+    /// Ends all WireGuard sessions and removes the network interface.
+    pub(super) async fn lower_tunnel(&mut self) {
+        if let Err(error) = self.handle.detach().await {
+            tracing::debug!(%error, "the dataplane has ended already");
+        }
+        self.peers.clear();
+        self.devices.clear();
+    }
+
+    /// Ends the dataplane and closes the sockets.
+    pub(super) async fn shutdown(self) {
+        self.handle.shutdown().await;
+    }
+
+    /// Adds a member, or changes what has changed.
+    pub(super) async fn set_peer(&mut self, member: &Member, grants: &Grants) -> Result<()> {
+        let key = PublicKey(*member.wireguard.as_bytes());
+        let config = PeerConfig {
+            key,
+            allowed_ips: vec![(member.ipv4.into(), 32), (member.ipv6.into(), 128)],
+            preshared_key: None,
+            rules: rules(grants),
+        };
+        if let Some(peer) = self.peers.get(&member.id) {
+            if peer.config.allowed_ips == config.allowed_ips
+                && peer.config.key == key
+                && peer.config.rules == config.rules
+            {
+                return Ok(());
+            }
+            if peer.config.key != key {
+                self.remove_peer(&member.id).await;
+            }
+        }
+        self.command(Command::SetPeer(config.clone())).await?;
+        self.devices.insert(key, member.id);
+        let peer = self.peers.entry(member.id).or_insert_with(|| Peer {
+            config: config.clone(),
+            told: Vec::new(),
+            connected: Vec::new(),
+        });
+        peer.config = config;
+        Ok(())
+    }
+
+    /// Removes a member with its sessions.
+    pub(super) async fn remove_peer(&mut self, device: &DeviceId) {
+        let Some(peer) = self.peers.remove(device) else { return };
+        self.devices.remove(&peer.config.key);
+        if let Err(failure) = self.command(Command::RemovePeer(peer.config.key)).await {
+            tracing::warn!(%failure, "a peer could not be removed from the dataplane");
+        }
+    }
+
+    /// Changes what a member may open here.
+    pub(super) async fn set_grants(&mut self, device: &DeviceId, grants: &Grants) -> Result<()> {
+        let Some(peer) = self.peers.get_mut(device) else { return Ok(()) };
+        peer.config.rules = rules(grants);
+        let command = Command::SetRules { peer: peer.config.key, rules: rules(grants) };
+        self.command(command).await
+    }
+
+    /// The addresses a member says it may be reached at.
+    pub(super) async fn set_candidates(&mut self, device: &DeviceId, addresses: Vec<SocketAddr>) {
+        if let Some(peer) = self.peers.get_mut(device) {
+            peer.told = addresses;
+            self.send_candidates(device).await;
+        }
+    }
+
+    /// An address a control connection to the member stands with. QUIC and WireGuard share the port, so
+    /// packets probably get through there as well.
+    pub(super) async fn add_candidate(&mut self, device: &DeviceId, address: SocketAddr) {
+        if let Some(peer) = self.peers.get_mut(device)
+            && !peer.connected.contains(&address)
+        {
+            peer.connected.insert(0, address);
+            peer.connected.truncate(CONNECTED);
+            self.send_candidates(device).await;
+        }
+    }
+
+    async fn send_candidates(&self, device: &DeviceId) {
+        let Some(peer) = self.peers.get(device) else { return };
+        let candidates = peer.connected.iter().chain(&peer.told).copied().collect();
+        let command = Command::SetCandidates { peer: peer.config.key, candidates };
+        if let Err(failure) = self.command(command).await {
+            tracing::warn!(%failure, "the dataplane did not take a peer's addresses");
+        }
+    }
+
+    /// An interface or an address came or went.
+    pub(super) async fn network_changed(&self) {
+        if let Err(failure) = self.command(Command::NetworkChanged).await {
+            tracing::debug!(%failure, "the dataplane has ended already");
+        }
+    }
+
+    /// Sends a ping through the tunnel; an [`Event`] tells what came of it.
+    pub(super) async fn ping(&self, device: &DeviceId, token: u64) -> Result<()> {
+        let Some(peer) = self.peers.get(device) else {
+            return Err(Failure::new(Cause::NotConnected, "the peer is not part of the dataplane"));
+        };
+        self.command(Command::Ping { peer: peer.config.key, token }).await
+    }
+
+    /// How every member is reached now, and the packets dropped by reason.
+    pub(super) async fn links(&self) -> (BTreeMap<DeviceId, Link>, BTreeMap<String, u64>) {
+        let Ok(Some(snapshot)) = self.handle.snapshot().await else { return Default::default() };
+        let now = monotonic();
+        let links = snapshot.peers.iter().filter_map(|peer| {
+            let link = Link {
+                path: peer.path.as_ref().map(|path| view(path, now)),
+                rx_bytes: peer.rx_bytes,
+                tx_bytes: peer.tx_bytes,
+                last_handshake: peer.last_handshake.map(|at| now.saturating_duration_since(at)),
+            };
+            Some((*self.devices.get(&peer.key)?, link))
+        });
+        let drops = snapshot.drops.iter().map(|(reason, count)| (reason.to_owned(), count));
+        (links.collect(), drops.collect())
+    }
+
+    /// The next thing the dataplane has to say about a member.
+    pub(super) async fn next_event(&mut self) -> Event {
+        loop {
+            let Some(event) = self.events.recv().await else { return std::future::pending().await };
+            if let Some(event) = self.convert(event) {
+                return event;
+            }
+        }
+    }
+
+    /// Nothing when it is about a peer that was removed meanwhile.
+    fn convert(&self, event: engine::Event) -> Option<Event> {
+        let device = |key: &PublicKey| self.devices.get(key).copied();
+        Some(match event {
+            engine::Event::PathChanged { peer, path } => {
+                Event::PathChanged { peer: device(&peer)?, path: path.map(|path| view(&path, monotonic())) }
+            }
+            engine::Event::WantCandidates { peer } => Event::WantCandidates { peer: device(&peer)? },
+            engine::Event::Observed { address, .. } => Event::Observed { address },
+            engine::Event::Pong { peer, token, rtt } => Event::Pong { peer: device(&peer)?, token, rtt },
+            engine::Event::PingTimedOut { token, .. } => Event::PingTimedOut { token },
+        })
+    }
+
+    async fn command(&self, command: Command) -> Result<()> {
+        self.handle.command(command).await.map_err(|error| command_failure(&error))
+    }
+}
+
+/// The sockets of both families on one port. A machine without IPv6 does with one.
+fn bind(port: Port) -> Result<(Vec<SharedUdp>, u16)> {
+    let (first, tries) = match port {
+        Port::From(first) => (first, PORT_TRIES),
+        Port::Fixed(first) => (first, 1),
+    };
+    for port in (first..=u16::MAX).take(tries.into()) {
+        match bind_both(port) {
+            Ok(sockets) => return Ok((sockets, port)),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            Err(error) => {
+                return Err(Failure::new(Cause::Failed, format!("cannot listen on port {port}/udp: {error}")));
+            }
+        }
+    }
+    Err(match port {
+        Port::Fixed(port) => {
+            Failure::new(Cause::PortInUse, format!("port {port} is used by another program"))
+                .hint("choose another with --port N, or leave --port out to take the next free one")
+        }
+        Port::From(first) => Failure::new(
+            Cause::PortInUse,
+            format!(
+                "the ports from {first} to {} are all used by other programs",
+                first.saturating_add(tries - 1)
+            ),
+        )
+        .hint("choose one with --port N"),
+    })
+}
+
+fn bind_both(port: u16) -> io::Result<Vec<SharedUdp>> {
+    // TCP shares the number: a port that another program serves on TCP is not ours. It is bound for
+    // good by the control plane, a moment later.
+    drop(std::net::TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))?);
+    let v4 = SharedUdp::bind((Ipv4Addr::UNSPECIFIED, port).into())?;
+    match SharedUdp::bind((Ipv6Addr::UNSPECIFIED, port).into()) {
+        Ok(v6) => Ok(vec![v4, v6]),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(error),
+        Err(error) => {
+            tracing::info!(%error, "no IPv6 on this machine");
+            Ok(vec![v4])
+        }
+    }
+}
+
+/// What a member may open here.
+fn rules(grants: &Grants) -> Rules {
+    let ports = grants.ports.iter().map(|ports| PortRange {
+        transport: match ports.protocol {
+            record::Protocol::Tcp => Transport::Tcp,
+            record::Protocol::Udp => Transport::Udp,
+        },
+        first: ports.first,
+        last: ports.last,
+    });
+    let incoming = if grants.incoming { Incoming::All } else { Incoming::Only(ports.collect()) };
+    Rules { incoming, ..Rules::default() }
+}
+
+/// A path as the local API shows it.
+fn view(path: &PathInfo, now: Instant) -> control::Path {
+    control::Path {
+        kind: match path.kind {
+            Kind::Lan => control::PathKind::Lan,
+            Kind::Direct => control::PathKind::Direct,
+            Kind::Relay => control::PathKind::Relay,
+            Kind::Stream => control::PathKind::Stream,
+        },
+        endpoint: path.endpoint,
+        via: None,
+        rtt_ms: Some(path.rtt.as_secs_f64() * 1000.0),
+        since_s: now.saturating_duration_since(path.since).as_secs(),
+    }
+}
+
+fn tun_failure(error: &TunError) -> Failure {
+    match error {
+        TunError::NoDevice => Failure::new(Cause::NoTun, error.to_string()),
+        TunError::NotPermitted => {
+            Failure::new(Cause::NotPrivileged, error.to_string()).hint("run the same command with sudo")
+        }
+        TunError::NameTaken(_) => {
+            Failure::new(Cause::TunNameTaken, error.to_string()).hint("for example --tun warren1")
+        }
+        TunError::BadName(_) => Failure::new(Cause::Misuse, error.to_string()),
+        TunError::Io(_) => Failure::new(Cause::Failed, error.to_string()),
+    }
+}
+
+fn command_failure(error: &CommandFailed) -> Failure {
+    let cause = match error {
+        CommandFailed::Refused(CommandError::UnknownPeer) => Cause::NotConnected,
+        CommandFailed::Refused(_) | CommandFailed::Stopped(_) | CommandFailed::Detached => Cause::Failed,
+    };
+    Failure::new(cause, error.to_string())
+}
+
+/// The dataplane's socket as quinn wants it.
+#[derive(Debug)]
+struct QuicSocket(QuicLane);
+
+impl AsyncUdpSocket for QuicSocket {
+    fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
+        Box::pin(QuicPoller(self.0.poller()))
+    }
+
+    fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        self.0.try_send(transmit)
+    }
+
+    fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        buffers: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        self.0.poll_recv(cx, buffers, meta)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+
+    fn max_transmit_segments(&self) -> usize {
+        self.0.max_transmit_segments()
+    }
+
+    fn max_receive_segments(&self) -> usize {
+        self.0.max_receive_segments()
+    }
+
+    fn may_fragment(&self) -> bool {
+        self.0.may_fragment()
+    }
+}
+
+#[derive(Debug)]
+struct QuicPoller(LanePoller);
+
+impl UdpPoller for QuicPoller {
+    fn poll_writable(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.poll_writable(cx)
+    }
+}

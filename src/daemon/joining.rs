@@ -1,0 +1,123 @@
+//! Becoming a member: the sockets are borrowed, a member is found, and a whole mesh is put on disk.
+
+use tokio::sync::mpsc;
+use warren_p2p::identity::Identity;
+use warren_p2p::invite::{InviteCode, TermsShown, Wish};
+use warren_p2p::record::Name;
+use warren_p2p::store::Store;
+use warren_p2p::swarm::{self, JoinSettings, JoinedMesh, PATIENCE, Progress};
+
+use super::bridge::Bridge;
+use super::core::{now, os, save_log};
+use super::failures;
+use super::state::{MeshDir, StateDir};
+use super::view;
+use crate::config::{Config, DeviceName};
+use crate::control::{Admitted, Cause, Failure, JoinEvent, Result, Terms};
+
+/// Steps that may wait for whoever shows them.
+const STEPS: usize = 8;
+
+/// Joins the mesh of `code` and returns its folder, ready to be started. Nothing is left behind on failure.
+pub(super) async fn join(
+    code: &InviteCode,
+    name: &DeviceName,
+    config: &Config,
+    state: &StateDir,
+    bridge: &Bridge,
+    tell: impl Fn(JoinEvent) + Send,
+) -> Result<MeshDir> {
+    let wish = Wish {
+        name: name.name.parse::<Name>().map_err(|error| failures::name(&name.name, &error))?,
+        name_is_asked_for: name.chosen,
+        os: os(),
+    };
+    let mesh = code.mesh();
+    let (draft, identity) = state.joining(&mesh).map_err(failures::state)?;
+    match admitted(code, wish, config, bridge, &draft, identity, tell).await {
+        Ok(()) => state.commit(&draft, &mesh).map_err(failures::state),
+        Err(failure) => {
+            // Where nobody answered, or the disk was full afterwards, a member may have let the key in
+            // without our knowing. The next try with the same code must come with the same key.
+            let undecided = [Cause::NobodyReachable, Cause::NotConnected, Cause::DiskFull, Cause::Failed];
+            if !undecided.contains(&failure.cause)
+                && let Err(error) = state.discard(&draft)
+            {
+                tracing::warn!(%error, "a draft of the mesh is left behind");
+            }
+            Err(failure)
+        }
+    }
+}
+
+async fn admitted(
+    code: &InviteCode,
+    wish: Wish,
+    config: &Config,
+    bridge: &Bridge,
+    draft: &MeshDir,
+    identity: Identity,
+    tell: impl Fn(JoinEvent) + Send,
+) -> Result<()> {
+    let device = identity.device_id();
+    let settings = JoinSettings {
+        code: code.clone(),
+        identity,
+        wish,
+        sockets: bridge.quic_sockets(),
+        mdns: config.mdns,
+        tunnel: std::collections::BTreeSet::new(),
+        patience: PATIENCE,
+    };
+    let (progress, mut steps) = mpsc::channel(STEPS);
+    let joining = swarm::join(settings, progress);
+    tokio::pin!(joining);
+    let show = |step| match step {
+        Progress::Searching => tell(JoinEvent::Searching),
+        Progress::Terms(terms) => tell(JoinEvent::Terms(shown(&terms))),
+        // Told below, when it is also on disk.
+        Progress::Admitted => {}
+    };
+    let joined = loop {
+        tokio::select! {
+            biased;
+            Some(step) = steps.recv() => show(step),
+            joined = &mut joining => break joined.map_err(failures::join)?,
+        }
+    };
+    while let Ok(step) = steps.try_recv() {
+        show(step);
+    }
+    keep(draft, &joined)?;
+    let roster = joined.log.roster();
+    let me = roster
+        .member(&device)
+        .ok_or_else(|| Failure::new(Cause::Failed, "the mesh let this device in and does not know it"))?;
+    tell(JoinEvent::Admitted(Admitted {
+        mesh: view::mesh_name(roster),
+        name: me.name.to_string(),
+        ipv4: me.ipv4,
+        ipv6: me.ipv6,
+        witness: view::name_of(roster, &joined.witness),
+    }));
+    Ok(())
+}
+
+/// Puts the records on disk, and where to find the member that sent them.
+fn keep(draft: &MeshDir, joined: &JoinedMesh) -> Result<()> {
+    save_log(draft, &joined.log)?;
+    let store = Store::open(draft.store_path()).map_err(failures::store)?;
+    store.put_addresses(&joined.witness, &joined.addresses()).map_err(failures::store)
+}
+
+fn shown(terms: &TermsShown) -> Terms {
+    Terms {
+        mesh: terms.mesh_name.to_string(),
+        inviter: terms.inviter.as_ref().map_or_else(|| "a former member".to_owned(), ToString::to_string),
+        relation: view::relation(terms.relation),
+        members: terms.members,
+        uses: terms.uses,
+        expires_in_s: terms.not_after.as_millis().saturating_sub(now().as_millis()) / 1000,
+        grants: view::grants(&terms.grants),
+    }
+}

@@ -1,0 +1,244 @@
+//! One mesh in service: its records, its control connections, its tunnel and its routes.
+//!
+//! ```text
+//! start:  store ─► log ─► control connections ─► tunnel ─► address, link, routes
+//! stop:   routes, link, address ─► tunnel ─► control connections ─► store
+//! ```
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use warren_p2p::identity::DeviceId;
+use warren_p2p::membership::{Member, Roster};
+use warren_p2p::node::Event;
+use warren_p2p::record::Grants;
+use warren_p2p::store::Store;
+use warren_p2p::swarm::{self, Handle, Settings};
+
+use super::bridge::Bridge;
+use super::core::load_log;
+use super::failures;
+use super::state::MeshDir;
+use crate::config::Config;
+use crate::control::{Cause, Failure, Result};
+use crate::host::{Change, Host};
+
+/// A mesh that this device takes part in now.
+pub(super) struct Session {
+    dir: MeshDir,
+    me: Member,
+    swarm: Handle,
+    events: mpsc::Receiver<Event>,
+    roster: Arc<Roster>,
+    tun: String,
+    /// The peers that have a place in the dataplane and routes now.
+    peers: BTreeSet<DeviceId>,
+    /// Our addresses as members see them.
+    observed: BTreeSet<SocketAddr>,
+}
+
+impl Session {
+    /// Puts the mesh of `dir` into service. On failure everything is as before.
+    pub(super) async fn start(
+        dir: MeshDir,
+        config: &Config,
+        bridge: &mut Bridge,
+        host: &mut Host,
+    ) -> Result<Self> {
+        let identity = dir.identity().map_err(failures::state)?;
+        let store = Store::open(&dir.store_path()).map_err(failures::store)?;
+        let log = load_log(&store)?;
+        let roster = Arc::clone(log.roster());
+        let me = roster.member(&identity.device_id()).cloned().ok_or_else(|| removed(&roster))?;
+        let secret = identity.wireguard_secret(&roster.mesh(), me.epoch);
+        let settings = Settings {
+            identity,
+            sockets: bridge.quic_sockets(),
+            tcp_port: Some(bridge.port()),
+            mdns: config.mdns,
+            tunnel: tunnel_addresses(&roster),
+        };
+        let tun = bridge.raise_tunnel(&config.tun, config.mtu, &secret, &me).await?;
+        let (swarm, events) = match swarm::start_member(settings, store, log) {
+            Ok(started) => started,
+            Err(error) => {
+                bridge.lower_tunnel().await;
+                return Err(failures::start(error));
+            }
+        };
+        let observed = BTreeSet::new();
+        let peers = BTreeSet::new();
+        let mut session = Self { dir, me, swarm, events, roster, tun, peers, observed };
+        match session.take_place(config, bridge, host).await {
+            Ok(()) => Ok(session),
+            Err(failure) => {
+                session.stop(bridge, host).await;
+                Err(failure)
+            }
+        }
+    }
+
+    /// Address, link, peers and routes.
+    async fn take_place(&mut self, config: &Config, bridge: &mut Bridge, host: &mut Host) -> Result<()> {
+        let link = || self.tun.clone();
+        host.apply_all(vec![
+            Change::Address { link: link(), address: self.me.ipv4.into(), prefix: 32 },
+            Change::Address { link: link(), address: self.me.ipv6.into(), prefix: 128 },
+            Change::LinkUp { link: link(), mtu: config.mtu.into() },
+        ])
+        .await?;
+        self.follow(Arc::clone(&self.roster), bridge, host).await
+    }
+
+    /// Ends the service and waits until peers have been told. What cannot be taken back is in the journal
+    /// for the next start.
+    pub(super) async fn stop(self, bridge: &mut Bridge, host: &mut Host) -> MeshDir {
+        if let Err(error) = host.undo_all().await {
+            tracing::warn!(%error, "this machine is not as it was; the next start tries again");
+        }
+        bridge.lower_tunnel().await;
+        self.swarm.shutdown().await;
+        self.dir
+    }
+
+    /// The next thing the mesh has to say.
+    pub(super) async fn next_event(&mut self) -> Event {
+        match self.events.recv().await {
+            Some(event) => event,
+            // The swarm has ended with a last word before; nothing more will come.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Brings peers, routes and names in line with a roster.
+    pub(super) async fn follow(
+        &mut self,
+        roster: Arc<Roster>,
+        bridge: &mut Bridge,
+        host: &mut Host,
+    ) -> Result<()> {
+        let visible = |member: &&Member| member.id != self.me.id && roster.sees(&self.me.id, &member.id);
+        let members: Vec<_> = roster.members().values().filter(visible).cloned().collect();
+        let now: BTreeSet<_> = members.iter().map(|member| member.id).collect();
+
+        let gone: Vec<_> = self.peers.difference(&now).copied().collect();
+        let mut lost = Vec::new();
+        for device in gone {
+            bridge.remove_peer(&device).await;
+            if let Some(member) = self.roster.member(&device) {
+                lost.extend(self.routes(member));
+            }
+        }
+        let mut gained = Vec::new();
+        for member in &members {
+            let grants = self.swarm.grants(member.id).await.map_err(failures::command)?;
+            bridge.set_peer(member, &grants).await?;
+            match self.roster.member(&member.id) {
+                Some(before) if before.ipv4 != member.ipv4 || before.ipv6 != member.ipv6 => {
+                    lost.extend(self.routes(before));
+                    gained.extend(self.routes(member));
+                }
+                Some(_) | None => gained.extend(self.routes(member)),
+            }
+        }
+        self.peers = now;
+        self.roster = roster;
+        host.undo_each(lost).await?;
+        host.apply_all(gained).await?;
+        Ok(())
+    }
+
+    fn routes(&self, member: &Member) -> [Change; 2] {
+        let route =
+            |destination: IpAddr, prefix| Change::Route { link: self.tun.clone(), destination, prefix };
+        [route(member.ipv4.into(), 32), route(member.ipv6.into(), 128)]
+    }
+
+    /// Somebody has seen us at this address; true if that is news.
+    pub(super) fn observed(&mut self, address: SocketAddr) -> bool {
+        // Kept small: a NAT that gives every destination another port must not fill our candidates.
+        if self.observed.len() >= OBSERVED {
+            self.observed.pop_first();
+        }
+        self.observed.insert(address)
+    }
+
+    /// Tells the others where our dataplane may be reached.
+    pub(super) async fn announce(&self, interfaces: impl Iterator<Item = SocketAddr>) {
+        let candidates: BTreeSet<_> = interfaces.chain(self.observed.iter().copied()).collect();
+        if let Err(error) = self.swarm.set_candidates(candidates.into_iter().collect()).await {
+            tracing::debug!(%error, "our addresses were not told");
+        }
+    }
+
+    /// Wants a way to a member that packets wait for.
+    pub(super) async fn want(&self, peer: DeviceId) {
+        if let Err(error) = self.swarm.want(peer).await {
+            tracing::debug!(%error, "no way to a peer was asked for");
+        }
+    }
+
+    /// The addresses this device has inside the mesh.
+    pub(super) fn own_addresses(&self) -> Vec<IpAddr> {
+        vec![self.me.ipv4.into(), self.me.ipv6.into()]
+    }
+
+    /// The members this device is shown, itself left out.
+    pub(super) fn visible(&self) -> impl Iterator<Item = &Member> {
+        let seen = |member: &&Member| member.id != self.me.id && self.roster.sees(&self.me.id, &member.id);
+        self.roster.members().values().filter(seen)
+    }
+
+    /// Changes what a peer may do here, at once and for good.
+    pub(super) async fn set_grants(
+        &self,
+        peer: &DeviceId,
+        grants: Grants,
+        bridge: &mut Bridge,
+    ) -> Result<()> {
+        self.swarm.set_grants(*peer, grants.clone()).await.map_err(failures::command)?;
+        bridge.set_grants(peer, &grants).await
+    }
+
+    /// Whether nobody else is in the mesh.
+    pub(super) fn is_alone(&self) -> bool {
+        self.roster.members().len() <= 1
+    }
+
+    pub(super) fn me(&self) -> &Member {
+        &self.me
+    }
+
+    pub(super) fn roster(&self) -> &Arc<Roster> {
+        &self.roster
+    }
+
+    pub(super) fn swarm(&self) -> &Handle {
+        &self.swarm
+    }
+
+    pub(super) fn tun(&self) -> &str {
+        &self.tun
+    }
+
+    pub(super) fn observed_addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.observed.iter().copied()
+    }
+}
+
+/// Observed addresses to keep: two families, and a few for a NAT that changes its mind.
+const OBSERVED: usize = 6;
+
+fn tunnel_addresses(roster: &Roster) -> BTreeSet<IpAddr> {
+    roster.members().values().flat_map(|member| [member.ipv4.into(), member.ipv6.into()]).collect()
+}
+
+fn removed(roster: &Roster) -> Failure {
+    Failure::new(
+        Cause::Removed,
+        format!("this device is not a member of the mesh '{}' any more", super::view::mesh_name(roster)),
+    )
+    .hint("`warren leave` forgets the mesh; a new invite code brings the device back under a new key")
+}

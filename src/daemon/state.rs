@@ -1,0 +1,190 @@
+//! Where a daemon keeps its meshes on disk, and how one is founded, joined, replaced and left whole.
+//!
+//! ```text
+//! <state>/lock                 held while a daemon runs here            (host::lock)
+//! <state>/journal              what was done to the machine             (host::journal)
+//! <state>/meshes/<mesh>/       identity.key  store/                     one folder a mesh
+//! <state>/drafts/<mesh>/       identity.key  (store/)                   a mesh being founded or joined
+//! <state>/drafts/gone-<mesh>/  a mesh on its way out
+//! ```
+//!
+//! A mesh appears by renaming a finished draft and disappears by renaming it away, so at every moment
+//! `meshes/` holds whole meshes only. The draft of a join is named after the mesh and keeps its key
+//! when the machine dies in the middle: the next try with the same code asks with the same key, and a
+//! single-use code is not spent twice. A key never serves two meshes, so two meshes cannot be linked.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use rand::RngCore as _;
+use warren_p2p::identity::{self, Identity};
+use warren_p2p::record::MeshId;
+
+/// Why the state folder cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StateError {
+    /// A folder or file could not be made, read, renamed or removed.
+    #[error("cannot {what} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// On which path.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The device's key could not be read or written.
+    #[error(transparent)]
+    Key(#[from] identity::key_file::KeyFileError),
+}
+
+/// The state folder of one daemon.
+#[derive(Debug)]
+pub(crate) struct StateDir {
+    root: PathBuf,
+}
+
+/// One mesh on disk, or the draft of one.
+#[derive(Debug, Clone)]
+pub(crate) struct MeshDir {
+    path: PathBuf,
+}
+
+impl StateDir {
+    /// Opens the folder, making what is missing (mode 0700) and clearing what an interrupted run left.
+    pub(crate) fn open(root: &Path) -> Result<Self, StateError> {
+        let state = Self { root: root.to_path_buf() };
+        for folder in [root.to_path_buf(), state.meshes_path(), state.drafts_path()] {
+            make_private(&folder)?;
+        }
+        for (name, path) in entries(&state.drafts_path())? {
+            if name == FOUNDING || name.starts_with(GONE) {
+                remove(&path)?;
+            }
+        }
+        Ok(state)
+    }
+
+    /// The meshes this device is in, in the order of their ids.
+    pub(crate) fn meshes(&self) -> Result<Vec<MeshDir>, StateError> {
+        Ok(entries(&self.meshes_path())?.into_iter().map(|(_, path)| MeshDir { path }).collect())
+    }
+
+    /// A draft with a new key, for founding a mesh whose id follows from that key.
+    pub(crate) fn founding(&self) -> Result<(MeshDir, Identity), StateError> {
+        let path = self.drafts_path().join(FOUNDING);
+        if path.exists() {
+            remove(&path)?;
+        }
+        MeshDir::with_new_key(path)
+    }
+
+    /// The draft for joining `mesh`; it keeps the key of an earlier try that was cut off.
+    pub(crate) fn joining(&self, mesh: &MeshId) -> Result<(MeshDir, Identity), StateError> {
+        let dir = MeshDir { path: self.drafts_path().join(mesh.to_string()) };
+        if dir.key_path().exists() {
+            let identity = dir.identity()?;
+            return Ok((dir, identity));
+        }
+        MeshDir::with_new_key(dir.path)
+    }
+
+    /// Makes a finished draft a mesh of this device, in one rename.
+    pub(crate) fn commit(&self, draft: &MeshDir, mesh: &MeshId) -> Result<MeshDir, StateError> {
+        let path = self.meshes_path().join(mesh.to_string());
+        rename(&draft.path, &path)?;
+        sync_folder(&self.meshes_path())?;
+        Ok(MeshDir { path })
+    }
+
+    /// Removes a mesh or a draft: out of sight in one rename, then from disk.
+    pub(crate) fn discard(&self, mesh: &MeshDir) -> Result<(), StateError> {
+        let name = mesh.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let gone = self.drafts_path().join(format!("{GONE}{name}"));
+        if gone.exists() {
+            remove(&gone)?;
+        }
+        rename(&mesh.path, &gone)?;
+        remove(&gone)
+    }
+
+    fn meshes_path(&self) -> PathBuf {
+        self.root.join("meshes")
+    }
+
+    fn drafts_path(&self) -> PathBuf {
+        self.root.join("drafts")
+    }
+}
+
+impl MeshDir {
+    /// The device's identity in this mesh.
+    pub(crate) fn identity(&self) -> Result<Identity, StateError> {
+        Ok(identity::key_file::load(&self.key_path())?)
+    }
+
+    /// The folder of the record store.
+    pub(crate) fn store_path(&self) -> PathBuf {
+        self.path.join("store")
+    }
+
+    fn key_path(&self) -> PathBuf {
+        self.path.join("identity.key")
+    }
+
+    fn with_new_key(path: PathBuf) -> Result<(Self, Identity), StateError> {
+        make_private(&path)?;
+        let dir = Self { path };
+        let mut seed = [0; 32];
+        #[expect(clippy::disallowed_methods, reason = "the daemon is the shell that draws keys")]
+        rand::rng().fill_bytes(&mut seed);
+        let identity = identity::key_file::create(&dir.key_path(), seed)?;
+        Ok((dir, identity))
+    }
+}
+
+const FOUNDING: &str = "founding";
+const GONE: &str = "gone-";
+
+fn make_private(path: &Path) -> Result<(), StateError> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|source| StateError::Io {
+        what: "make the folder",
+        path: path.to_path_buf(),
+        source,
+    })
+}
+
+fn rename(from: &Path, to: &Path) -> Result<(), StateError> {
+    fs::rename(from, to).map_err(|source| StateError::Io { what: "rename", path: from.to_path_buf(), source })
+}
+
+fn remove(path: &Path) -> Result<(), StateError> {
+    fs::remove_dir_all(path).map_err(|source| StateError::Io {
+        what: "remove",
+        path: path.to_path_buf(),
+        source,
+    })
+}
+
+fn sync_folder(path: &Path) -> Result<(), StateError> {
+    fs::File::open(path).and_then(|folder| folder.sync_all()).map_err(|source| StateError::Io {
+        what: "sync",
+        path: path.to_path_buf(),
+        source,
+    })
+}
+
+fn entries(path: &Path) -> Result<Vec<(String, PathBuf)>, StateError> {
+    let read = |path: &Path| -> io::Result<Vec<(String, PathBuf)>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(path)? {
+            let entry = entry?;
+            found.push((entry.file_name().to_string_lossy().into_owned(), entry.path()));
+        }
+        found.sort();
+        Ok(found)
+    };
+    read(path).map_err(|source| StateError::Io { what: "list", path: path.to_path_buf(), source })
+}
