@@ -90,6 +90,12 @@ impl Subnet {
     }
 }
 
+impl Default for Subnet {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
 impl TryFrom<(Ipv4Addr, u8)> for Subnet {
     type Error = SubnetError;
 

@@ -81,6 +81,11 @@ impl InviteCode {
         Self { seed: Zeroizing::new(seed), mesh, terms, doors: kept }
     }
 
+    /// The same invite by other doors.
+    pub fn with_doors(&self, doors: &[SocketAddr]) -> Self {
+        Self::new(*self.seed, self.mesh, &RecordId::from_bytes(self.padded_terms()), doors)
+    }
+
     /// The mesh it leads to.
     pub fn mesh(&self) -> MeshId {
         self.mesh
@@ -99,6 +104,12 @@ impl InviteCode {
     /// The invite key, whole.
     pub fn invite_identity(&self) -> Identity {
         Identity::generate(blake3::derive_key("warren invite key v1", &*self.seed))
+    }
+
+    fn padded_terms(&self) -> [u8; 32] {
+        let mut terms = [0; 32];
+        terms[..16].copy_from_slice(&self.terms);
+        terms
     }
 
     fn to_bytes(&self) -> Zeroizing<Vec<u8>> {

@@ -34,4 +34,6 @@ pub use roster::{Departed, InviteState, Member, Roster, Suspension};
 pub use sync::{Message, Misbehaviour, Reaction, Sync};
 
 #[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
 mod tests;

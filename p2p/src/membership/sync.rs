@@ -105,9 +105,10 @@ pub struct Reaction {
 }
 
 /// The exchange of records with all peers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Sync {
     peers: BTreeMap<DeviceId, Peer>,
+    record_burst: u32,
 }
 
 #[derive(Debug)]
@@ -142,20 +143,31 @@ impl Budget {
 }
 
 impl Peer {
-    fn new(now: Instant) -> Self {
+    fn new(record_burst: u32, now: Instant) -> Self {
         Self {
             messages: Budget::new(EXCHANGE_MESSAGE_BURST, EXCHANGE_MESSAGES_PER_SECOND, now),
-            records: Budget::new(EXCHANGE_RECORD_BURST, EXCHANGE_RECORDS_PER_SECOND, now),
+            records: Budget::new(record_burst, EXCHANGE_RECORDS_PER_SECOND, now),
             pending: Vec::new(),
             rejected: 0,
         }
     }
 }
 
+impl Default for Sync {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Sync {
     /// No peer yet.
     pub fn new() -> Self {
-        Self::default()
+        Self::with_record_budget(EXCHANGE_RECORD_BURST)
+    }
+
+    /// No peer yet, and another number of new records that each may give at once.
+    pub fn with_record_budget(record_burst: u32) -> Self {
+        Self { peers: BTreeMap::new(), record_burst }
     }
 
     /// What to say on a new connection, and now and then afterwards.
@@ -192,7 +204,7 @@ impl Sync {
 
     /// Takes a message from a peer.
     pub fn handle_message(&mut self, log: &Log, from: DeviceId, message: Message, now: Instant) -> Reaction {
-        let peer = self.peers.entry(from).or_insert_with(|| Peer::new(now));
+        let peer = self.peers.entry(from).or_insert_with(|| Peer::new(self.record_burst, now));
         let mut reaction = Reaction::default();
         if !peer.messages.spend(1, now) {
             reaction.misbehaviour = Some(Misbehaviour::EndlessMessages);

@@ -1,0 +1,7 @@
+//! What the rules of membership promise, as sentences.
+
+mod admins;
+mod exchange;
+mod finding;
+mod joining;
+mod properties;
