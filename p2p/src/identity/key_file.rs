@@ -169,7 +169,7 @@ fn checksum(secret: &[u8]) -> [u8; 4] {
     [a, b, c, d]
 }
 
-fn of_io(path: &Path, error: io::Error) -> KeyFileError {
+pub(super) fn of_io(path: &Path, error: io::Error) -> KeyFileError {
     let path = path.to_owned();
     let kind = error.kind();
     if kind == io::ErrorKind::NotFound {

@@ -24,7 +24,7 @@ pub enum WireGuardKeyError {
 
 /// The reduced u-coordinates of small order on Curve25519 and its twist, little endian
 /// (<https://cr.yp.to/ecdh.html#validate>): 0, 1, -1 and the two of order 8.
-const SMALL_ORDER: [[u8; 32]; 5] = [
+pub(super) const SMALL_ORDER: [[u8; 32]; 5] = [
     [0; 32],
     {
         let mut one = [0; 32];

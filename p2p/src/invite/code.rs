@@ -7,7 +7,7 @@
 //! checksum = first 4 bytes of BLAKE3 of all before
 //! ```
 //!
-//! Any case, white space and hyphens anywhere, `o` for `0`, `i` and `l` for `1` are read; 239 characters with
+//! Any case, white space and hyphens anywhere, `o` for `0`, `i` and `l` for `1` are read; 235 characters with
 //! four IPv6 doors.
 
 use std::fmt;

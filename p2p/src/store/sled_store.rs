@@ -354,7 +354,7 @@ fn guard<T>(directory: &Path, call: impl FnOnce() -> sled::Result<T>) -> Result<
     }
 }
 
-fn io_error(directory: &Path, error: io::Error) -> StoreError {
+pub(super) fn io_error(directory: &Path, error: io::Error) -> StoreError {
     let directory = directory.to_owned();
     let text = error.to_string();
     let kind = error.kind();
