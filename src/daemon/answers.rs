@@ -9,8 +9,9 @@ use warren_p2p::invite::{InviteCode, InviteTerms};
 use warren_p2p::membership::Member;
 use warren_p2p::record::Relation;
 
-use super::core::{Core, now};
+use super::core::Core;
 use super::failures;
+use super::machine::{monotonic, now};
 use super::requests::{Ping, Request, Target};
 use super::session::Session;
 use super::view;
@@ -42,7 +43,7 @@ impl Core {
     }
 
     pub(super) async fn status(&self) -> Result<Status> {
-        let uptime_s = super::core::monotonic().saturating_duration_since(self.started).as_secs();
+        let uptime_s = monotonic().saturating_duration_since(self.started).as_secs();
         let port = self.bridge.port();
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let Some(session) = &self.session else {
@@ -172,8 +173,11 @@ impl Core {
     async fn answer_join(&mut self, request: JoinRequest, events: mpsc::Sender<Result<JoinEvent>>) {
         let result = self.join_for(request, &events).await;
         match result {
-            // The stream stays open until the first peer answers or the client hangs up.
-            Ok(()) => self.joined = Some(events),
+            Ok(()) => {
+                // The stream stays open until the first peer answers or the client hangs up.
+                self.joined = Some(events);
+                self.ready_soon();
+            }
             Err(failure) => drop(events.send(Err(failure)).await),
         }
     }

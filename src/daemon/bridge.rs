@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, IoSliceMut};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -26,8 +26,9 @@ use warren_p2p::membership::Member;
 use warren_p2p::record::{self, Grants};
 use warren_p2p::swarm::socket::{AsyncUdpSocket, RecvMeta, Transmit, UdpPoller};
 
-use super::core::monotonic;
-use crate::config::{PORT_TRIES, Port};
+use super::machine::monotonic;
+use super::ports;
+use crate::config::Port;
 use crate::control::{self, Cause, Failure, Result};
 
 /// The dataplane, its sockets, and who is who in it.
@@ -82,7 +83,7 @@ const CONNECTED: usize = 4;
 impl Bridge {
     /// Binds the one port, for IPv4 and IPv6, and begins to move packets.
     pub(super) fn start(port: Port) -> Result<Self> {
-        let (sockets, port) = bind(port)?;
+        let (sockets, port) = ports::bind(port)?;
         let lanes: Vec<_> = sockets.iter().map(SharedUdp::quic_lane).collect();
         let (handle, events) = Driver::start(sockets)
             .map_err(|error| Failure::new(Cause::Failed, format!("cannot start the dataplane: {error}")))?;
@@ -271,52 +272,6 @@ impl Bridge {
 
     async fn command(&self, command: Command) -> Result<()> {
         self.handle.command(command).await.map_err(|error| command_failure(&error))
-    }
-}
-
-/// The sockets of both families on one port. A machine without IPv6 does with one.
-fn bind(port: Port) -> Result<(Vec<SharedUdp>, u16)> {
-    let (first, tries) = match port {
-        Port::From(first) => (first, PORT_TRIES),
-        Port::Fixed(first) => (first, 1),
-    };
-    for port in (first..=u16::MAX).take(tries.into()) {
-        match bind_both(port) {
-            Ok(sockets) => return Ok((sockets, port)),
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
-            Err(error) => {
-                return Err(Failure::new(Cause::Failed, format!("cannot listen on port {port}/udp: {error}")));
-            }
-        }
-    }
-    Err(match port {
-        Port::Fixed(port) => {
-            Failure::new(Cause::PortInUse, format!("port {port} is used by another program"))
-                .hint("choose another with --port N, or leave --port out to take the next free one")
-        }
-        Port::From(first) => Failure::new(
-            Cause::PortInUse,
-            format!(
-                "the ports from {first} to {} are all used by other programs",
-                first.saturating_add(tries - 1)
-            ),
-        )
-        .hint("choose one with --port N"),
-    })
-}
-
-fn bind_both(port: u16) -> io::Result<Vec<SharedUdp>> {
-    // TCP shares the number: a port that another program serves on TCP is not ours. It is bound for
-    // good by the control plane, a moment later.
-    drop(std::net::TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))?);
-    let v4 = SharedUdp::bind((Ipv4Addr::UNSPECIFIED, port).into())?;
-    match SharedUdp::bind((Ipv6Addr::UNSPECIFIED, port).into()) {
-        Ok(v6) => Ok(vec![v4, v6]),
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(error),
-        Err(error) => {
-            tracing::info!(%error, "no IPv6 on this machine");
-            Ok(vec![v4])
-        }
     }
 }
 

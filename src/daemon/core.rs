@@ -1,27 +1,20 @@
 //! The one loop: it owns everything and answers everything.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use rand::RngCore as _;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
-use warren_p2p::identity::Subnet;
-use warren_p2p::invite::InviteCode;
-use warren_p2p::limits::OS_LENGTH;
-use warren_p2p::membership::Log;
+use warren_p2p::identity::DeviceId;
 use warren_p2p::node::Event;
-use warren_p2p::record::{self, Founding, MeshId, Name, Os, Timestamp};
-use warren_p2p::store::Store;
 
 use super::bridge::{self, Bridge};
 use super::failures;
 use super::interfaces::Interfaces;
-use super::joining;
+use super::machine::{Signals, at, monotonic, within};
 use super::requests::Request;
 use super::session::Session;
 use super::state::{MeshDir, StateDir};
+use super::view;
 use crate::cli::Ui;
 use crate::config::Config;
 use crate::control::{Cause, Failure, JoinEvent, Notice, Path, Result};
@@ -41,7 +34,7 @@ pub(super) struct Core {
     pub(super) session: Option<Session>,
     interfaces: Interfaces,
     requests: mpsc::Receiver<Request>,
-    ui: Ui,
+    pub(super) ui: Ui,
     pub(super) started: Instant,
     pub(super) pings: BTreeMap<u64, oneshot::Sender<(Duration, Option<Path>)>>,
     pub(super) last_ping: u64,
@@ -94,125 +87,12 @@ impl Core {
         })
     }
 
-    /// Gets into a mesh: the one of `code`, the one we are in, or a new one.
-    pub(super) async fn start(&mut self, code: Option<String>) -> Result<()> {
-        let code = code.map(|code| code.parse::<InviteCode>()).transpose().map_err(failures::code)?;
-        let present = self.present()?;
-        let start = match (code, present) {
-            (Some(code), Some(dir)) => self.join_from(&code, dir).await,
-            (Some(code), None) => {
-                let dir = self.join(&code).await?;
-                self.begin(dir).await
-            }
-            (None, Some(dir)) => self.begin(dir).await,
-            (None, None) => {
-                let dir = self.found()?;
-                self.begin(dir).await
-            }
-        };
-        start?;
-        self.ready_at = Some(within(READY_PATIENCE));
-        Ok(())
-    }
-
-    /// The mesh this device is in. Where a join was cut off between two renames there are two; then the
-    /// one in which the device is alone makes way, as it would have done.
-    fn present(&self) -> Result<Option<MeshDir>> {
-        let mut meshes = self.state.meshes().map_err(failures::state)?;
-        if meshes.len() > 1 {
-            let mut shared = Vec::new();
-            for dir in meshes {
-                if summary_of(&dir)?.0 <= 1 {
-                    self.state.discard(&dir).map_err(failures::state)?;
-                } else {
-                    shared.push(dir);
-                }
-            }
-            meshes = shared;
-        }
-        Ok(meshes.pop())
-    }
-
-    /// `up CODE` on a device that is in a mesh already.
-    async fn join_from(&mut self, code: &InviteCode, dir: MeshDir) -> Result<()> {
-        let (members, mesh, name) = summary_of(&dir)?;
-        if mesh == code.mesh() {
-            tracing::info!(mesh = %name, "this device is in the mesh of the code already");
-            return self.begin(dir).await;
-        }
-        if members > 1 {
-            return Err(failures::in_another_mesh(&name, members));
-        }
-        let joined = self.join(code).await?;
-        self.state.discard(&dir).map_err(failures::state)?;
-        self.begin(joined).await
-    }
-
-    /// Joins while no session has the sockets.
-    async fn join(&mut self, code: &InviteCode) -> Result<MeshDir> {
-        let ui = Ui::clone(&self.ui);
-        let tell = move |step| ui(Notice::Join { step });
-        joining::join(code, &self.config.name, &self.config, &self.state, &self.bridge, tell).await
-    }
-
-    /// Replaces the mesh in which this device is alone by the one of `code`.
-    pub(super) async fn rejoin(
-        &mut self,
-        code: &InviteCode,
-        name: &crate::config::DeviceName,
-        tell: impl Fn(JoinEvent) + Send,
-    ) -> Result<()> {
-        let before = match self.session.take() {
-            Some(session) => Some(session.stop(&mut self.bridge, &mut self.host).await),
-            None => None,
-        };
-        match joining::join(code, name, &self.config, &self.state, &self.bridge, tell).await {
-            Ok(dir) => {
-                if let Some(before) = before {
-                    self.state.discard(&before).map_err(failures::state)?;
-                }
-                self.begin(dir).await
-            }
-            Err(failure) => {
-                if let Some(before) = before {
-                    self.begin(before).await?;
-                }
-                Err(failure)
-            }
-        }
-    }
-
     /// Puts a mesh into service.
-    async fn begin(&mut self, dir: MeshDir) -> Result<()> {
+    pub(super) async fn begin(&mut self, dir: MeshDir) -> Result<()> {
         let session = Session::start(dir, &self.config, &mut self.bridge, &mut self.host).await?;
         session.announce(self.interfaces.candidates(self.bridge.port())).await;
         self.session = Some(session);
         Ok(())
-    }
-
-    /// Founds a mesh of this device alone.
-    fn found(&self) -> Result<MeshDir> {
-        let (draft, identity) = self.state.founding().map_err(failures::state)?;
-        let name = |text: &str| text.parse::<Name>().map_err(|error| failures::name(text, &error));
-        let mut nonce = [0; 16];
-        #[expect(clippy::disallowed_methods, reason = "the daemon is the shell that draws randomness")]
-        rand::rng().fill_bytes(&mut nonce);
-        let founding = Founding {
-            mesh_name: name(&self.config.mesh)?,
-            subnet: Subnet::new(self.config.subnet.address, self.config.subnet.prefix)
-                .map_err(|error| Failure::new(Cause::ConfigInvalid, error.to_string()))?,
-            name: name(&self.config.name.name)?,
-            os: os(),
-            nonce,
-        };
-        let mesh_name = founding.mesh_name.to_string();
-        let (mesh, records) = record::found(&identity, founding, now())
-            .map_err(|error| Failure::new(Cause::Failed, format!("cannot found a mesh: {error}")))?;
-        let log = Log::from_records(mesh, records.to_vec());
-        save_log(&draft, &log)?;
-        let dir = self.state.commit(&draft, &mesh).map_err(failures::state)?;
-        (self.ui)(Notice::Founded { mesh: mesh_name });
-        Ok(dir)
     }
 
     /// Answers until told to stop.
@@ -243,7 +123,7 @@ impl Core {
 
     async fn turn(&mut self, signals: &mut Signals) -> Turn {
         let Self { session, bridge, interfaces, requests, .. } = self;
-        let inside: Vec<IpAddr> = session.as_ref().map(Session::own_addresses).unwrap_or_default();
+        let inside = session.as_ref().map(Session::own_addresses).unwrap_or_default();
         let mesh = async {
             match session {
                 Some(session) => session.next_event().await,
@@ -341,9 +221,9 @@ impl Core {
     }
 
     /// A first peer answers: whoever waits for that is told.
-    async fn peer_answers(&mut self, peer: &warren_p2p::identity::DeviceId) {
+    async fn peer_answers(&mut self, peer: &DeviceId) {
         let Some(session) = &self.session else { return };
-        let name = super::view::name_of(session.roster(), peer);
+        let name = view::name_of(session.roster(), peer);
         if let Some(joined) = self.joined.take() {
             // The client may have hung up; the mesh is joined all the same.
             let _ = joined.send(Ok(JoinEvent::Connected { peer: name })).await;
@@ -351,6 +231,12 @@ impl Core {
         if self.ready_at.is_some() {
             self.ready_at = Some(within(Duration::ZERO));
         }
+    }
+
+    /// A mesh has begun: alone we are ready at once, else when the first peer answers, or soon.
+    pub(super) fn ready_soon(&mut self) {
+        let alone = self.session.as_ref().is_none_or(Session::is_alone);
+        self.ready_at = Some(within(if alone { Duration::ZERO } else { READY_PATIENCE }));
     }
 
     fn changed(&mut self) {
@@ -372,89 +258,4 @@ impl Core {
             (self.ui)(Notice::Ready { status: Box::new(status) });
         }
     }
-}
-
-/// SIGTERM and SIGINT, both of which end the daemon in order.
-pub(super) struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    pub(super) fn listen() -> Result<Self> {
-        let listen = |kind| {
-            signal(kind)
-                .map_err(|error| Failure::new(Cause::Failed, format!("cannot listen to signals: {error}")))
-        };
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
-    }
-
-    /// Waits for either.
-    pub(super) async fn received(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
-/// How many members a mesh on disk has, which mesh it is, and what it is called.
-fn summary_of(dir: &MeshDir) -> Result<(usize, MeshId, String)> {
-    let store = Store::open(dir.store_path()).map_err(failures::store)?;
-    let log = load_log(&store)?;
-    let roster = log.roster();
-    Ok((roster.members().len(), log.mesh(), super::view::mesh_name(roster)))
-}
-
-/// Writes the records of a new mesh to disk.
-pub(super) fn save_log(dir: &MeshDir, log: &Log) -> Result<()> {
-    let store = Store::open(dir.store_path()).map_err(failures::store)?;
-    store.set_mesh(log.mesh()).map_err(failures::store)?;
-    let records: Vec<_> = log.records().cloned().collect();
-    store.add_records(&records).map_err(failures::store)
-}
-
-/// The records on disk.
-pub(super) fn load_log(store: &Store) -> Result<Log> {
-    let mesh = store.mesh().map_err(failures::store)?.ok_or_else(|| {
-        Failure::new(Cause::StoreCorrupt, format!("the store in {} is empty", store.directory().display()))
-            .hint("`warren leave` forgets the mesh; a new invite code brings this device back")
-    })?;
-    Ok(Log::from_records(mesh, store.load_verified().map_err(failures::store)?))
-}
-
-/// This machine's operating system as peers see it, `Debian GNU/Linux 12` or just `linux`.
-pub(super) fn os() -> Os {
-    let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
-    let pretty = release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
-    let name = pretty.map_or(std::env::consts::OS, |name| name.trim_matches('"'));
-    let name = name.split(" (").next().unwrap_or_default();
-    let fits: String = name.chars().filter(|letter| (' '..='~').contains(letter)).take(OS_LENGTH).collect();
-    fits.parse().expect("a few printable ASCII characters are an operating system")
-}
-
-/// The wall clock.
-pub(super) fn now() -> Timestamp {
-    #[expect(clippy::disallowed_methods, reason = "the daemon is the shell that reads the clock")]
-    let now = std::time::SystemTime::now();
-    let since = now.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-}
-
-/// The clock that never jumps.
-pub(super) fn monotonic() -> Instant {
-    #[expect(clippy::disallowed_methods, reason = "the daemon is the shell that reads the clock")]
-    Instant::now()
-}
-
-async fn at(deadline: Option<tokio::time::Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// A moment from now.
-fn within(duration: Duration) -> tokio::time::Instant {
-    tokio::time::Instant::from_std(monotonic()) + duration
 }

@@ -4,12 +4,11 @@ use tokio::sync::mpsc;
 use warren_p2p::identity::Identity;
 use warren_p2p::invite::{InviteCode, TermsShown, Wish};
 use warren_p2p::record::Name;
-use warren_p2p::store::Store;
 use warren_p2p::swarm::{self, JoinSettings, JoinedMesh, PATIENCE, Progress};
 
 use super::bridge::Bridge;
-use super::core::{now, os, save_log};
 use super::failures;
+use super::machine::{now, os};
 use super::state::{MeshDir, StateDir};
 use super::view;
 use crate::config::{Config, DeviceName};
@@ -105,8 +104,8 @@ async fn admitted(
 
 /// Puts the records on disk, and where to find the member that sent them.
 fn keep(draft: &MeshDir, joined: &JoinedMesh) -> Result<()> {
-    save_log(draft, &joined.log)?;
-    let store = Store::open(draft.store_path()).map_err(failures::store)?;
+    draft.save(&joined.log)?;
+    let store = draft.open_store()?;
     store.put_addresses(&joined.witness, &joined.addresses()).map_err(failures::store)
 }
 

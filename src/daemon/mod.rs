@@ -16,12 +16,15 @@
 //! (`host`). The daemon only brings them together.
 
 mod answers;
+mod becoming;
 mod bridge;
 mod core;
 mod failures;
 mod interfaces;
 mod joining;
+mod machine;
 mod pinging;
+mod ports;
 mod requests;
 mod session;
 mod state;
@@ -49,7 +52,7 @@ pub async fn run(config: Config, code: Option<String>, ui: Ui) -> Result<()> {
     let state = state::StateDir::open(&config.state).map_err(failures::state)?;
     let host = Host::open(&config.state).await?;
     let bridge = bridge::Bridge::start(config.port)?;
-    let mut signals = core::Signals::listen()?;
+    let mut signals = machine::Signals::listen()?;
     let (service, requests) = requests::channel();
     let socket = config.socket.clone();
 

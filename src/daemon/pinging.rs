@@ -35,7 +35,6 @@ async fn exchange(
     let mut sequence = 0;
     while request.count.is_none_or(|count| sequence < count) {
         sequence += 1;
-        #[expect(clippy::disallowed_methods, reason = "this shell paces the pings")]
         let next = Instant::now() + interval;
         let ping = requests.ask(|reply| Request::Ping(request.peer.clone(), reply)).await?;
         let event = match timeout(patience, ping.answer).await {

@@ -14,11 +14,9 @@ use warren_p2p::identity::DeviceId;
 use warren_p2p::membership::{Member, Roster};
 use warren_p2p::node::Event;
 use warren_p2p::record::Grants;
-use warren_p2p::store::Store;
 use warren_p2p::swarm::{self, Handle, Settings};
 
 use super::bridge::Bridge;
-use super::core::load_log;
 use super::failures;
 use super::state::MeshDir;
 use crate::config::Config;
@@ -48,8 +46,7 @@ impl Session {
         host: &mut Host,
     ) -> Result<Self> {
         let identity = dir.identity().map_err(failures::state)?;
-        let store = Store::open(&dir.store_path()).map_err(failures::store)?;
-        let log = load_log(&store)?;
+        let (store, log) = dir.load()?;
         let roster = Arc::clone(log.roster());
         let me = roster.member(&identity.device_id()).cloned().ok_or_else(|| removed(&roster))?;
         let secret = identity.wireguard_secret(&roster.mesh(), me.epoch);

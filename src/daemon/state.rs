@@ -20,7 +20,12 @@ use std::path::{Path, PathBuf};
 
 use rand::RngCore as _;
 use warren_p2p::identity::{self, Identity};
+use warren_p2p::membership::Log;
 use warren_p2p::record::MeshId;
+use warren_p2p::store::Store;
+
+use super::{failures, view};
+use crate::control::{Cause, Failure, Result};
 
 /// Why the state folder cannot serve.
 #[derive(Debug, thiserror::Error)]
@@ -52,9 +57,19 @@ pub(crate) struct MeshDir {
     path: PathBuf,
 }
 
+/// A mesh on disk in short.
+#[derive(Debug)]
+pub(crate) struct Summary {
+    pub(crate) mesh: MeshId,
+    pub(crate) name: String,
+    pub(crate) members: usize,
+    /// Whether this device is one of them.
+    pub(crate) is_member: bool,
+}
+
 impl StateDir {
     /// Opens the folder, making what is missing (mode 0700) and clearing what an interrupted run left.
-    pub(crate) fn open(root: &Path) -> Result<Self, StateError> {
+    pub(crate) fn open(root: &Path) -> std::result::Result<Self, StateError> {
         let state = Self { root: root.to_path_buf() };
         for folder in [root.to_path_buf(), state.meshes_path(), state.drafts_path()] {
             make_private(&folder)?;
@@ -68,12 +83,12 @@ impl StateDir {
     }
 
     /// The meshes this device is in, in the order of their ids.
-    pub(crate) fn meshes(&self) -> Result<Vec<MeshDir>, StateError> {
+    pub(crate) fn meshes(&self) -> std::result::Result<Vec<MeshDir>, StateError> {
         Ok(entries(&self.meshes_path())?.into_iter().map(|(_, path)| MeshDir { path }).collect())
     }
 
     /// A draft with a new key, for founding a mesh whose id follows from that key.
-    pub(crate) fn founding(&self) -> Result<(MeshDir, Identity), StateError> {
+    pub(crate) fn founding(&self) -> std::result::Result<(MeshDir, Identity), StateError> {
         let path = self.drafts_path().join(FOUNDING);
         if path.exists() {
             remove(&path)?;
@@ -82,7 +97,7 @@ impl StateDir {
     }
 
     /// The draft for joining `mesh`; it keeps the key of an earlier try that was cut off.
-    pub(crate) fn joining(&self, mesh: &MeshId) -> Result<(MeshDir, Identity), StateError> {
+    pub(crate) fn joining(&self, mesh: &MeshId) -> std::result::Result<(MeshDir, Identity), StateError> {
         let dir = MeshDir { path: self.drafts_path().join(mesh.to_string()) };
         if dir.key_path().exists() {
             let identity = dir.identity()?;
@@ -92,7 +107,7 @@ impl StateDir {
     }
 
     /// Makes a finished draft a mesh of this device, in one rename.
-    pub(crate) fn commit(&self, draft: &MeshDir, mesh: &MeshId) -> Result<MeshDir, StateError> {
+    pub(crate) fn commit(&self, draft: &MeshDir, mesh: &MeshId) -> std::result::Result<MeshDir, StateError> {
         let path = self.meshes_path().join(mesh.to_string());
         rename(&draft.path, &path)?;
         sync_folder(&self.meshes_path())?;
@@ -100,7 +115,7 @@ impl StateDir {
     }
 
     /// Removes a mesh or a draft: out of sight in one rename, then from disk.
-    pub(crate) fn discard(&self, mesh: &MeshDir) -> Result<(), StateError> {
+    pub(crate) fn discard(&self, mesh: &MeshDir) -> std::result::Result<(), StateError> {
         let name = mesh.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let gone = self.drafts_path().join(format!("{GONE}{name}"));
         if gone.exists() {
@@ -121,20 +136,55 @@ impl StateDir {
 
 impl MeshDir {
     /// The device's identity in this mesh.
-    pub(crate) fn identity(&self) -> Result<Identity, StateError> {
+    pub(crate) fn identity(&self) -> std::result::Result<Identity, StateError> {
         Ok(identity::key_file::load(&self.key_path())?)
     }
 
-    /// The folder of the record store.
-    pub(crate) fn store_path(&self) -> PathBuf {
-        self.path.join("store")
+    /// Writes the records of a new mesh.
+    pub(crate) fn save(&self, log: &Log) -> Result<()> {
+        let store = self.open_store()?;
+        store.set_mesh(log.mesh()).map_err(failures::store)?;
+        let records: Vec<_> = log.records().cloned().collect();
+        store.add_records(&records).map_err(failures::store)
+    }
+
+    /// Opens the store and reads the records in it.
+    pub(crate) fn load(&self) -> Result<(Store, Log)> {
+        let store = self.open_store()?;
+        let mesh = store.mesh().map_err(failures::store)?.ok_or_else(|| {
+            Failure::new(
+                Cause::StoreCorrupt,
+                format!("the store in {} is empty", store.directory().display()),
+            )
+            .hint("put back a copy of it, or move the folder away and join again with a new code")
+        })?;
+        let log = Log::from_records(mesh, store.load_verified().map_err(failures::store)?);
+        Ok((store, log))
+    }
+
+    /// What there is to know before the mesh is put into service.
+    pub(crate) fn summary(&self) -> Result<Summary> {
+        let device = self.identity().map_err(failures::state)?.device_id();
+        let (_, log) = self.load()?;
+        let roster = log.roster();
+        Ok(Summary {
+            mesh: log.mesh(),
+            name: view::mesh_name(roster),
+            members: roster.members().len(),
+            is_member: roster.is_member(&device),
+        })
+    }
+
+    /// Opens the store of records and addresses.
+    pub(crate) fn open_store(&self) -> Result<Store> {
+        Store::open(self.path.join("store")).map_err(failures::store)
     }
 
     fn key_path(&self) -> PathBuf {
         self.path.join("identity.key")
     }
 
-    fn with_new_key(path: PathBuf) -> Result<(Self, Identity), StateError> {
+    fn with_new_key(path: PathBuf) -> std::result::Result<(Self, Identity), StateError> {
         make_private(&path)?;
         let dir = Self { path };
         let mut seed = [0; 32];
@@ -148,7 +198,7 @@ impl MeshDir {
 const FOUNDING: &str = "founding";
 const GONE: &str = "gone-";
 
-fn make_private(path: &Path) -> Result<(), StateError> {
+fn make_private(path: &Path) -> std::result::Result<(), StateError> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|source| StateError::Io {
         what: "make the folder",
         path: path.to_path_buf(),
@@ -156,11 +206,11 @@ fn make_private(path: &Path) -> Result<(), StateError> {
     })
 }
 
-fn rename(from: &Path, to: &Path) -> Result<(), StateError> {
+fn rename(from: &Path, to: &Path) -> std::result::Result<(), StateError> {
     fs::rename(from, to).map_err(|source| StateError::Io { what: "rename", path: from.to_path_buf(), source })
 }
 
-fn remove(path: &Path) -> Result<(), StateError> {
+fn remove(path: &Path) -> std::result::Result<(), StateError> {
     fs::remove_dir_all(path).map_err(|source| StateError::Io {
         what: "remove",
         path: path.to_path_buf(),
@@ -168,7 +218,7 @@ fn remove(path: &Path) -> Result<(), StateError> {
     })
 }
 
-fn sync_folder(path: &Path) -> Result<(), StateError> {
+fn sync_folder(path: &Path) -> std::result::Result<(), StateError> {
     fs::File::open(path).and_then(|folder| folder.sync_all()).map_err(|source| StateError::Io {
         what: "sync",
         path: path.to_path_buf(),
@@ -176,7 +226,7 @@ fn sync_folder(path: &Path) -> Result<(), StateError> {
     })
 }
 
-fn entries(path: &Path) -> Result<Vec<(String, PathBuf)>, StateError> {
+fn entries(path: &Path) -> std::result::Result<Vec<(String, PathBuf)>, StateError> {
     let read = |path: &Path| -> io::Result<Vec<(String, PathBuf)>> {
         let mut found = Vec::new();
         for entry in fs::read_dir(path)? {
