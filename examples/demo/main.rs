@@ -73,14 +73,16 @@ fn join(device: &Machine, home: &str, code: &str) -> Daemon {
     say(device, &format!("is at home in {home} street, behind a router. It pastes the code:"));
     timed("sudo warren up warren1…", || {
         let daemon = device.up(&[code, "--name", device.name()]).ready(LIMIT);
-        until(LIMIT, "the founder answers", || device.warren(&["ping", "founder"]).succeeded().then_some(()));
+        until(LIMIT, "the founder answers", || {
+            device.warren(&["ping", "founder", "-c", "1"]).succeeded().then_some(())
+        });
         daemon
     })
 }
 
 /// Pings until a reply comes or patience is out, and reports the path it took.
 fn ping(from: &Machine, to: &Machine) -> Link {
-    let found = within(PATIENCE, || from.warren(&["ping", to.name()]).succeeded().then_some(()));
+    let found = within(PATIENCE, || from.warren(&["ping", to.name(), "-c", "1"]).succeeded().then_some(()));
     let path = found.and_then(|()| within(LIMIT, || path(from, to)));
     let shown = path.clone().unwrap_or_else(|| "no path".to_owned());
     println!("    {:<8} → {:<8} {shown}", from.name(), to.name());

@@ -16,7 +16,7 @@ pub(crate) fn two_machines_with_only_a_pasted_code_ping_each_other() {
     reach_each_other(&nas, &laptop);
     agree(&[&nas, &laptop], 2);
 
-    let pong = laptop.warren(&["ping", "nas", "--json"]).expect_success();
+    let pong = laptop.warren(&["ping", "nas", "-c", "1", "--json"]).expect_success();
     assert!(pong.stdout.contains("rtt_ms"), "{pong}");
     let path = until(MEET, "the path is known", || {
         let peer = peers(&laptop).into_iter().next()?;

@@ -46,7 +46,7 @@ pub(crate) fn invite(machine: &Machine, options: &[&str]) -> String {
 
 /// The invites `machine` knows, the newest first.
 pub(crate) fn invites(machine: &Machine) -> Vec<Value> {
-    let json = machine.warren(&["invite", "list", "--json"]).expect_success().json();
+    let json = machine.warren(&["invite", "list", "--all", "--json"]).expect_success().json();
     json.as_array().or_else(|| json["invites"].as_array()).cloned().unwrap_or_default()
 }
 

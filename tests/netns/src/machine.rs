@@ -103,11 +103,10 @@ impl Machine {
         self.run("ping", &["-n", "-q", "-c", &count, "-i", "0.1", "-W", "1", address]).succeeded()
     }
 
-    /// Occupies a UDP port here, until the socket is dropped.
+    /// Occupies a UDP port here, until the socket is dropped; on `[::]` that of both families.
     #[must_use]
     pub fn bind_udp(&self, address: &str) -> UdpSocket {
         let name = address.to_owned();
-        // Sockets of the standard library accept IPv4 on `::` too, unless IPv4 is bound first.
         let bound = self.device.run_sync(move || Ok(UdpSocket::bind(name)?));
         bound.unwrap_or_else(|error| panic!("{address}: {error:#}"))
     }

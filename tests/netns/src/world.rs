@@ -3,15 +3,19 @@
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use patchbay::{IpSupport, Lab, RouterBuilder, RouterPreset};
 use tempfile::TempDir;
 
-use crate::Machine;
 use crate::node::Node;
+use crate::{Machine, until};
 
 /// How much of a daemon's log is shown when a test fails, in lines.
 const LOG_TAIL: usize = 80;
+
+/// A cable is as good as plugged in within this.
+const CARRIER: Duration = Duration::from_secs(5);
 
 /// Networks and machines which vanish together.
 pub struct World {
@@ -86,7 +90,12 @@ impl World {
     pub fn machine(&self, name: &str, network: &Network) -> Machine {
         let builder = self.lab.add_device(name).iface("eth0", network.router.id());
         let device = self.built(builder.build());
-        Machine::new(device, self.directory.path().join(name), self.warren.clone())
+        let machine = Machine::new(device, self.directory.path().join(name), self.warren.clone());
+        // The bridge takes a moment to give carrier; until then the machine's routes are marked as dead.
+        until(CARRIER, "the cable gives carrier", || {
+            machine.shell("ip -o link show eth0").contains("state UP").then_some(())
+        });
+        machine
     }
 
     /// A machine on `network` without any default route.
