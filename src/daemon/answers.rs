@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use warren_p2p::identity::DeviceId;
 use warren_p2p::invite::{InviteCode, InviteTerms};
-use warren_p2p::membership::Member;
-use warren_p2p::record::Relation;
+use warren_p2p::membership::{InviteState, Member};
+use warren_p2p::record::{RecordId, Relation};
 
 use super::core::Core;
 use super::failures;
@@ -116,33 +116,24 @@ impl Core {
     async fn new_invite(&self, terms: InviteTerms) -> Result<NewInvite> {
         let session = self.session()?;
         let (code, id) = session.swarm().create_invite(terms).await.map_err(failures::command)?;
-        // The roster of the session follows by event; the swarm's own has the invite already.
-        let roster = session.swarm().roster();
-        let roster = roster.borrow();
-        let invite = view::invite(&roster, &id, now())
-            .ok_or_else(|| Failure::new(Cause::Failed, "the invite was made and is gone again"))?;
+        let invite = invite_once(session, id, |_| true).await?;
         Ok(NewInvite { code: code.to_string(), invite })
     }
 
     fn invites(&self) -> Result<Vec<Invite>> {
-        let session = self.session()?;
-        let roster = session.roster();
+        let roster = self.session()?.swarm().roster().borrow().clone();
         let mut invites: Vec<_> = roster.invites().iter().collect();
         invites.sort_by_key(|(id, state)| (std::cmp::Reverse(state.issued_at), **id));
         let now = now();
-        Ok(invites.into_iter().filter_map(|(id, _)| view::invite(roster, id, now)).collect())
+        Ok(invites.into_iter().filter_map(|(id, _)| view::invite(&roster, id, now)).collect())
     }
 
     async fn revoke_invite(&self, text: &str) -> Result<Invite> {
         let session = self.session()?;
         let wanted = text.trim().to_lowercase();
-        let fits: Vec<_> = session
-            .roster()
-            .invites()
-            .keys()
-            .filter(|id| id.to_string().starts_with(&wanted))
-            .copied()
-            .collect();
+        let roster = session.swarm().roster().borrow().clone();
+        let fits: Vec<_> =
+            roster.invites().keys().filter(|id| id.to_string().starts_with(&wanted)).copied().collect();
         let id = match fits.as_slice() {
             [id] if wanted.len() >= 4 => *id,
             [] => {
@@ -157,17 +148,14 @@ impl Core {
                 .hint("give at least the eight letters that `warren invite list` shows"));
             }
         };
-        if session.roster().invites().get(&id).is_some_and(|state| state.revoked) {
+        if roster.invites().get(&id).is_some_and(|state| state.revoked) {
             return Err(Failure::new(
                 Cause::InviteRevoked,
                 format!("the invite {} is revoked already", id.short()),
             ));
         }
         session.swarm().revoke_invite(id).await.map_err(failures::command)?;
-        let roster = session.swarm().roster();
-        let roster = roster.borrow();
-        view::invite(&roster, &id, now())
-            .ok_or_else(|| Failure::new(Cause::UnknownInvite, format!("no invite has the id '{text}'")))
+        invite_once(session, id, |state| state.revoked).await
     }
 
     async fn answer_join(&mut self, request: JoinRequest, events: mpsc::Sender<Result<JoinEvent>>) {
@@ -254,6 +242,18 @@ impl Core {
         session.swarm().leave().await.map_err(failures::command)?;
         self.leave_behind().await
     }
+}
+
+/// The invite as soon as the roster shows it so.
+async fn invite_once(
+    session: &Session,
+    id: RecordId,
+    is_so: impl Fn(&InviteState) -> bool,
+) -> Result<Invite> {
+    let mut roster = session.swarm().roster();
+    let shown = roster.wait_for(|roster| roster.invites().get(&id).is_some_and(&is_so)).await;
+    let stopped = || Failure::new(Cause::NotRunning, "the daemon is stopping");
+    view::invite(&*shown.map_err(|_| stopped())?, &id, now()).ok_or_else(stopped)
 }
 
 /// The member a person means, ourselves included.
