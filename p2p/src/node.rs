@@ -26,7 +26,9 @@ mod authoring;
 mod conduct;
 mod event;
 mod exchange;
+mod following;
 mod keep;
+mod output;
 mod session;
 mod signalling;
 mod timers;
@@ -41,84 +43,18 @@ use std::{
 pub use authoring::CommandError;
 pub use event::{Event, PeerLink};
 pub use keep::{Keep, KeepError};
+pub use output::{ConnectionKey, LinkInfo, Now, Output, SessionId};
 pub use timers::Timer;
 
 use crate::{
-    discovery::{AddressBook, DialPlan, Presences, Remembered, Source, neighbours},
+    discovery::{AddressBook, DialPlan, Presences, Remembered, Source},
     identity::{DeviceId, Identity},
-    membership::{Log, Message, Roster, Sync},
-    record::{Grants, MeshId, Timestamp},
-    signal::Hello,
+    membership::{Log, Roster, Sync},
+    record::{Grants, MeshId},
 };
 use conduct::Conduct;
 use session::{Link, Session};
 use timers::Timers;
-
-/// Both clocks at one moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Now {
-    /// For durations.
-    pub instant: Instant,
-    /// For what others read.
-    pub wall: Timestamp,
-}
-
-/// What the shell knows a connection by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ConnectionKey(pub u64);
-
-/// A stretch of time in which a peer is connected. An answer that belongs to an earlier one says nothing about this.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct SessionId(u64);
-
-/// What the shell is to do.
-#[derive(Debug)]
-pub enum Output {
-    /// Call a member at all these addresses at once, by QUIC and TCP.
-    Dial {
-        /// Whom.
-        peer: DeviceId,
-        /// Where, best first.
-        addresses: Vec<SocketAddr>,
-    },
-    /// Ask the mesh's Kademlia where a member is.
-    Lookup(DeviceId),
-    /// Send a message of the record exchange.
-    Exchange {
-        /// To whom.
-        peer: DeviceId,
-        /// In which session; comes back with the answer.
-        session: SessionId,
-        /// What.
-        message: Message,
-    },
-    /// Say hello; the answer comes back by [`Node::handle_hello_answer`].
-    Hello {
-        /// To whom.
-        peer: DeviceId,
-        /// In which session; comes back with the answer.
-        session: SessionId,
-        /// What.
-        hello: Hello,
-    },
-    /// Close one connection.
-    Close(ConnectionKey),
-    /// Close all connections with a peer and refuse it until it is forgiven.
-    CutOff(DeviceId),
-    /// A peer that was cut off may connect again.
-    Forgive(DeviceId),
-    /// Who may connect from now on.
-    Admit {
-        /// For everything.
-        members: BTreeSet<DeviceId>,
-        /// For the join protocol: public halves of invite keys.
-        invitees: BTreeSet<DeviceId>,
-    },
-    /// Which addresses are inside the tunnel from now on.
-    Tunnel(BTreeSet<IpAddr>),
-    /// Tell the daemon.
-    Event(Event),
-}
 
 /// What a node starts with.
 pub struct NodeConfig {
@@ -362,7 +298,10 @@ impl Node {
         let forgive = self.conduct.poll_timeout().map(|at| (at, Timer::Forgive));
         let farewell = self.farewells.values().min().map(|at| (*at, Timer::Farewell));
         let addresses = self.addresses_due.map(|at| (at, Timer::Addresses));
-        [dial, forgive, farewell, addresses, self.timers.next()].into_iter().flatten().min_by_key(|(at, _)| *at)
+        [dial, forgive, farewell, addresses, self.timers.next()]
+            .into_iter()
+            .flatten()
+            .min_by_key(|(at, _)| *at)
     }
 
     /// What to do next; call it until it returns `None`.
@@ -387,79 +326,7 @@ impl Node {
         }
         None
     }
-
-    /// Follows the roster after the log has changed.
-    fn roster_changed(&mut self, now: Now) {
-        let roster = Arc::clone(self.log.roster());
-        let member = roster.is_member(&self.own);
-        for peer in self.sessions.keys() {
-            if member && roster.is_member(peer) {
-                self.farewells.remove(peer);
-            } else {
-                self.farewells.entry(*peer).or_insert(now.instant + exchange::FAREWELL);
-            }
-        }
-        self.book.retain(|device| roster.is_member(device));
-        self.presences.retain(|device| roster.is_member(device), now.wall);
-        self.admit();
-        self.outputs.push_back(Output::Tunnel(self.tunnel_addresses()));
-        self.set_targets(now);
-        self.outputs.push_back(Output::Event(Event::RosterChanged(roster)));
-        if !member && !self.out {
-            self.out = true;
-            self.outputs.push_back(Output::Event(Event::Removed));
-        }
-    }
-
-    /// Tells the gate whom to let in.
-    fn admit(&mut self) {
-        let roster = self.log.roster();
-        let mut members = BTreeSet::new();
-        let mut invitees = BTreeSet::new();
-        if roster.is_member(&self.own) {
-            members.extend(roster.members().keys().filter(|device| roster.sees(&self.own, device)));
-            invitees.extend(roster.invites().values().map(|state| state.invite.key));
-        }
-        members.extend(self.farewells.keys());
-        self.outputs.push_back(Output::Admit { members, invitees });
-    }
-
-    fn set_targets(&mut self, now: Now) {
-        let roster = self.log.roster();
-        let mut targets = BTreeSet::new();
-        if roster.is_member(&self.own) {
-            let seen = roster.members().keys().filter(|device| roster.sees(&self.own, device));
-            targets = neighbours(&self.own, seen.copied());
-            targets.extend(self.interests.keys().filter(|device| roster.is_member(device)));
-        }
-        let sessions = &self.sessions;
-        self.plan.set_targets(&targets, |device| sessions.contains_key(device), now.instant);
-    }
-
-    fn tunnel_addresses(&self) -> BTreeSet<IpAddr> {
-        let members = self.log.roster().members().values();
-        let addresses = members.flat_map(|member| [IpAddr::V4(member.ipv4), IpAddr::V6(member.ipv6)]);
-        addresses.chain(self.tunnel.iter().copied()).collect()
-    }
-
-    fn inside_tunnel(&self, ip: &IpAddr) -> bool {
-        let ip = ip.to_canonical();
-        self.tunnel.contains(&ip)
-            || self.log.roster().members().values().any(|member| match ip {
-                IpAddr::V4(ip) => member.ipv4 == ip,
-                IpAddr::V6(ip) => member.ipv6 == ip,
-            })
-    }
 }
 
-/// What the shell knows about a new connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LinkInfo {
-    /// The peer's address.
-    pub address: SocketAddr,
-    /// Whether we called.
-    pub dialled: bool,
-    /// Whether it is QUIC, so that the peer's address is that of its shared socket.
-    pub udp: bool,
-}
-
+#[cfg(test)]
+mod tests;

@@ -44,7 +44,12 @@ impl DialPlan {
     }
 
     /// Sets whom to be connected to; new targets are due at once.
-    pub fn set_targets(&mut self, targets: &BTreeSet<DeviceId>, connected: impl Fn(&DeviceId) -> bool, now: Instant) {
+    pub fn set_targets(
+        &mut self,
+        targets: &BTreeSet<DeviceId>,
+        connected: impl Fn(&DeviceId) -> bool,
+        now: Instant,
+    ) {
         self.targets.retain(|device, _| targets.contains(device));
         for device in targets {
             let state = if connected(device) { State::Connected } else { State::Waiting { until: now } };
@@ -126,7 +131,8 @@ impl DialPlan {
 
 /// The pause after this many failures, give or take a quarter.
 fn pause(seed: u64, device: &DeviceId, failures: u32) -> Duration {
-    let doubled = FIRST_PAUSE.saturating_mul(1u32.checked_shl(failures).unwrap_or(u32::MAX)).min(LONGEST_PAUSE);
+    let doubled =
+        FIRST_PAUSE.saturating_mul(1u32.checked_shl(failures).unwrap_or(u32::MAX)).min(LONGEST_PAUSE);
     let mut hasher = blake3::Hasher::new();
     hasher.update(&seed.to_le_bytes()).update(device.as_bytes()).update(&failures.to_le_bytes());
     let jitter = f64::from(hasher.finalize().as_bytes()[0]) / 256.0;

@@ -19,3 +19,6 @@ pub use address_book::{AddressBook, Remembered, Source};
 pub use dial_plan::DialPlan;
 pub use neighbours::neighbours;
 pub use presence::{Presence, Presences};
+
+#[cfg(test)]
+mod tests;

@@ -68,8 +68,7 @@ impl Presences {
         if value.mesh != *mesh || !fresh(value, now) {
             return false;
         }
-        let newer =
-            self.0.get(&value.device).is_none_or(|known| known.value().issued_at < value.issued_at);
+        let newer = self.0.get(&value.device).is_none_or(|known| known.value().issued_at < value.issued_at);
         if newer {
             self.0.insert(value.device, presence.clone());
         }

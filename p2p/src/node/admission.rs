@@ -13,7 +13,13 @@ use crate::{
 impl Node {
     /// The holder of an invite key asks for the terms or to be let in. A Join is on disk, and on its way to everybody
     /// connected, before the newcomer hears that it is in.
-    pub fn handle_join(&mut self, key: DeviceId, request: &Request, from: Option<SocketAddr>, now: Now) -> Response {
+    pub fn handle_join(
+        &mut self,
+        key: DeviceId,
+        request: &Request,
+        from: Option<SocketAddr>,
+        now: Now,
+    ) -> Response {
         let admission = answer(&self.log, &self.identity, &key, request, now.wall);
         let Some(extended) = admission.extended else { return admission.response };
         if self.adopt(&extended, None, now).is_err() {

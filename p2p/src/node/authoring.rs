@@ -12,7 +12,7 @@ use crate::{
     invite::{InviteCode, InviteTerms, IssueError, Issued},
     limits::PORT_GRANTS,
     membership::{LogError, Refusal},
-    record::{Body, Device, Grants, Name, RecordError, RecordId, Record, Verified},
+    record::{Body, Device, Grants, Name, Record, RecordError, RecordId, Verified},
 };
 
 /// Why a command was not carried out.
@@ -54,7 +54,9 @@ const OTHER_DOORS: usize = 2;
 /// Whether an address means something on one LAN only (RFC 1918, RFC 4193, RFC 6598).
 fn is_private(ip: IpAddr) -> bool {
     match ip {
-        IpAddr::V4(ip) => ip.is_private() || ip.is_loopback() || (ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64),
+        IpAddr::V4(ip) => {
+            ip.is_private() || ip.is_loopback() || (ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64)
+        }
         IpAddr::V6(ip) => ip.is_unique_local() || ip.is_loopback(),
     }
 }
@@ -204,13 +206,16 @@ impl Node {
     fn doors(&self) -> Vec<SocketAddr> {
         let mut own = self.candidates.iter().chain(&self.listening).copied();
         let callable = self.sessions.values().flat_map(|session| session.links.values());
-        let mut members: Vec<_> =
-            callable.filter(|link| link.callable).map(|link| (is_private(link.address.ip()), link.address)).collect();
+        let mut members: Vec<_> = callable
+            .filter(|link| link.callable)
+            .map(|link| (is_private(link.address.ip()), link.address))
+            .collect();
         members.sort_unstable();
         let mut doors: Vec<SocketAddr> = own.by_ref().take(OWN_DOORS).collect();
         doors.extend(members.into_iter().take(OTHER_DOORS).map(|(_, address)| address));
         doors.extend(own);
-        let (loopback, outside): (Vec<_>, Vec<_>) = doors.into_iter().partition(|door| door.ip().is_loopback());
+        let (loopback, outside): (Vec<_>, Vec<_>) =
+            doors.into_iter().partition(|door| door.ip().is_loopback());
         if outside.is_empty() { loopback } else { outside }
     }
 

@@ -123,7 +123,8 @@ impl Node {
         let before = self.farewells.len();
         let sessions = &self.sessions;
         self.farewells.retain(|peer, until| {
-            let telling = sessions.get(peer).is_some_and(|session| session.telling || !session.queue.is_empty());
+            let telling =
+                sessions.get(peer).is_some_and(|session| session.telling || !session.queue.is_empty());
             telling && now.instant < *until
         });
         if self.farewells.len() != before {

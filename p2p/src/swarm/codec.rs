@@ -66,7 +66,9 @@ async fn write<T: Message>(
 ) -> io::Result<()> {
     let invalid = |error: String| io::Error::new(io::ErrorKind::InvalidInput, error);
     let bytes = match frame {
-        Frame::Message(message) => codec::encode(message, limit).map_err(|error| invalid(error.to_string()))?,
+        Frame::Message(message) => {
+            codec::encode(message, limit).map_err(|error| invalid(error.to_string()))?
+        }
         Frame::Broken(why) => return Err(invalid(why.clone())),
     };
     io.write_all(&bytes).await?;
@@ -96,14 +98,24 @@ where
         read(io, self.response_limit).await
     }
 
-    async fn write_request<T>(&mut self, _: &StreamProtocol, io: &mut T, request: Frame<Request>) -> io::Result<()>
+    async fn write_request<T>(
+        &mut self,
+        _: &StreamProtocol,
+        io: &mut T,
+        request: Frame<Request>,
+    ) -> io::Result<()>
     where
         T: AsyncWrite + Unpin + Send,
     {
         write(io, &request, self.request_limit).await
     }
 
-    async fn write_response<T>(&mut self, _: &StreamProtocol, io: &mut T, response: Frame<Response>) -> io::Result<()>
+    async fn write_response<T>(
+        &mut self,
+        _: &StreamProtocol,
+        io: &mut T,
+        response: Frame<Response>,
+    ) -> io::Result<()>
     where
         T: AsyncWrite + Unpin + Send,
     {

@@ -15,7 +15,10 @@ use libp2p::{
     core::ConnectedPoint,
     kad, mdns, ping,
     request_response::OutboundRequestId,
-    swarm::{ConnectionId, SwarmEvent, dial_opts::{DialOpts, PeerCondition}},
+    swarm::{
+        ConnectionId, SwarmEvent,
+        dial_opts::{DialOpts, PeerCondition},
+    },
 };
 use tokio::sync::{mpsc, oneshot, watch};
 

@@ -163,7 +163,6 @@ impl Gate {
         let invitee = |(peer, _): &(&PeerId, _)| self.guests.standing(peer) == Some(Standing::Invitee);
         self.established.iter().filter(invitee).map(|(_, connections)| connections.len()).sum()
     }
-
 }
 
 impl NetworkBehaviour for Gate {
@@ -248,12 +247,7 @@ impl NetworkBehaviour for Gate {
         }
     }
 
-    fn on_connection_handler_event(
-        &mut self,
-        _: PeerId,
-        _: ConnectionId,
-        event: THandlerOutEvent<Self>,
-    ) {
+    fn on_connection_handler_event(&mut self, _: PeerId, _: ConnectionId, event: THandlerOutEvent<Self>) {
         match event {}
     }
 

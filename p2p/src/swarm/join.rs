@@ -201,12 +201,10 @@ impl Newcomer {
 
     /// Everybody we got through to does not know the invite, and nobody else is being called.
     fn is_hopeless(&self) -> bool {
-        let reached: BTreeSet<_> = self.reached.values().filter_map(socket_address).map(|(ip, _)| ip).collect();
-        let all_reached = self
-            .calls
-            .keys()
-            .filter_map(socket_address)
-            .all(|(address, _)| reached.contains(&address));
+        let reached: BTreeSet<_> =
+            self.reached.values().filter_map(socket_address).map(|(ip, _)| ip).collect();
+        let all_reached =
+            self.calls.keys().filter_map(socket_address).all(|(address, _)| reached.contains(&address));
         all_reached && self.search.is_hopeless()
     }
 
@@ -288,7 +286,11 @@ impl Newcomer {
     fn handle(&mut self, event: SwarmEvent<BehaviourEvent>) {
         let time = now();
         match event {
-            SwarmEvent::ConnectionEstablished { peer_id, endpoint: ConnectedPoint::Dialer { address, .. }, .. } => {
+            SwarmEvent::ConnectionEstablished {
+                peer_id,
+                endpoint: ConnectedPoint::Dialer { address, .. },
+                ..
+            } => {
                 self.reached.entry(peer_id).or_insert(address);
                 self.search.handle_reached(peer_id, time);
             }

@@ -108,8 +108,11 @@ pub fn start_member(
     let Settings { identity, sockets, tcp_port, mdns, tunnel } = settings;
     let keypair = identity.libp2p_keypair();
     let avoided = TunnelAddresses::default();
-    let locals: Vec<SocketAddr> =
-        sockets.iter().map(|socket| socket.local_addr()).collect::<Result<_, _>>().map_err(quic::Error::Io)?;
+    let locals: Vec<SocketAddr> = sockets
+        .iter()
+        .map(|socket| socket.local_addr())
+        .collect::<Result<_, _>>()
+        .map_err(quic::Error::Io)?;
     let (transport, closer) = transport::build(&keypair, sockets, avoided.clone())?;
     let guests = Guests::default();
     let behaviour = Behaviour::new(&keypair, &log.mesh(), mdns, &guests);
@@ -127,7 +130,10 @@ pub fn start_member(
         addresses: addresses.map(|(device, kept)| (device, keep::restore(&kept))).collect(),
         grants: store.all_grants()?.into_iter().collect(),
         keep: Box::new(keep::StoreKeeper(store)),
-        #[expect(clippy::disallowed_methods, reason = "shell: jitter needs no secret, but a different seed each run")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "shell: jitter needs no secret, but a different seed each run"
+        )]
         seed: rand::Rng::random(&mut rand::rng()),
     };
     let mut node = Node::new(config, now());
@@ -157,7 +163,11 @@ pub fn start_member(
 }
 
 /// Listens on every socket, and beside each for TCP. A TCP port that somebody else has is a pity, not an error.
-fn listen(swarm: &mut Swarm<Behaviour>, locals: &[SocketAddr], tcp_port: Option<u16>) -> Result<(), StartError> {
+fn listen(
+    swarm: &mut Swarm<Behaviour>,
+    locals: &[SocketAddr],
+    tcp_port: Option<u16>,
+) -> Result<(), StartError> {
     for local in locals {
         let listening = swarm.listen_on(quic::to_multiaddr(*local));
         listening.map_err(|error| StartError::Listen { address: *local, why: error.to_string() })?;

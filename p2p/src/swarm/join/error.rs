@@ -39,7 +39,9 @@ pub enum JoinError {
         not_after: Timestamp,
     },
     /// Others were faster.
-    #[error("this invite is used up: all of the {uses} devices that it allows have joined; ask for a new code")]
+    #[error(
+        "this invite is used up: all of the {uses} devices that it allows have joined; ask for a new code"
+    )]
     UsedUp {
         /// How many may join by it.
         uses: u32,
@@ -68,7 +70,9 @@ pub enum JoinError {
     #[error("this device is a member of that mesh already")]
     AlreadyMember,
     /// A member that we asked broke the protocol or lied, and nobody else let us in.
-    #[error("a member of the mesh answered wrongly: {0}; try again, or ask for a code that leads to another member")]
+    #[error(
+        "a member of the mesh answered wrongly: {0}; try again, or ask for a code that leads to another member"
+    )]
     MemberMisbehaved(JoinCheckError),
     /// Another refusal.
     #[error(transparent)]

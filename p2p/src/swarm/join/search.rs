@@ -23,18 +23,11 @@ const REFUSALS: u32 = 3;
 /// What to do next.
 pub(super) enum Action {
     /// Send a request; exactly one answer or loss comes back.
-    Send {
-        peer: PeerId,
-        request: Request,
-    },
+    Send { peer: PeerId, request: Request },
     /// Show the terms.
     Shown(TermsShown),
     /// We are in.
-    Done {
-        log: Box<Log>,
-        terms: Box<TermsShown>,
-        witness: PeerId,
-    },
+    Done { log: Box<Log>, terms: Box<TermsShown>, witness: PeerId },
     /// There is no way in.
     Failed(JoinError),
 }
@@ -128,7 +121,11 @@ impl Search {
                 match member.joiner.handle_admitted(witness.as_ref(), response) {
                     Ok(invite::Progress::Admitted(log)) => {
                         if let Some(terms) = self.terms.take() {
-                            self.actions.push_back(Action::Done { log, terms: Box::new(terms), witness: peer });
+                            self.actions.push_back(Action::Done {
+                                log,
+                                terms: Box::new(terms),
+                                witness: peer,
+                            });
                         }
                     }
                     Ok(invite::Progress::Retry(request)) => {

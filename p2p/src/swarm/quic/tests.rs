@@ -1,7 +1,5 @@
 //! Two transports on loopback sockets, without a swarm above them.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use std::{
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     pin::Pin,
@@ -52,7 +50,11 @@ async fn inbound(connection: &mut Connection) -> Result<super::stream::Stream, s
 }
 
 /// One handshake and one echo.
-async fn connect_and_echo(server: &mut Transport, client: &mut Transport, address: SocketAddr) -> [PeerId; 2] {
+async fn connect_and_echo(
+    server: &mut Transport,
+    client: &mut Transport,
+    address: SocketAddr,
+) -> [PeerId; 2] {
     let dial = client.dial(to_multiaddr(address), OPTS).unwrap();
     let ((seen_by_server, mut served), dialled) = futures::join!(accept(server), dial);
     let (seen_by_client, mut dialled) = dialled.unwrap();
@@ -73,7 +75,8 @@ async fn both_sides_learn_who_the_other_is() {
     let (server_key, client_key) = (Keypair::generate_ed25519(), Keypair::generate_ed25519());
     let (mut server, address) = listening(&server_key, &socket(Ipv4Addr::LOCALHOST));
     let mut client = Transport::new(&client_key, [socket(Ipv4Addr::LOCALHOST)]).unwrap();
-    let seen = tokio::time::timeout(DEADLINE, connect_and_echo(&mut server, &mut client, address)).await.unwrap();
+    let seen =
+        tokio::time::timeout(DEADLINE, connect_and_echo(&mut server, &mut client, address)).await.unwrap();
     assert_eq!(seen, [client_key.public().to_peer_id(), server_key.public().to_peer_id()]);
 }
 
@@ -103,8 +106,9 @@ async fn sockets_outlive_the_transport_and_serve_another_identity() {
     let shared = socket(Ipv4Addr::LOCALHOST);
     for key in [first, second] {
         let mut client = Transport::new(&key, [Arc::clone(&shared)]).unwrap();
-        let seen =
-            tokio::time::timeout(DEADLINE, connect_and_echo(&mut server, &mut client, address)).await.unwrap();
+        let seen = tokio::time::timeout(DEADLINE, connect_and_echo(&mut server, &mut client, address))
+            .await
+            .unwrap();
         assert_eq!(seen[0], key.public().to_peer_id());
     }
 }
@@ -160,7 +164,12 @@ fn session_secrets_are_not_logged() {
 fn addresses_convert_both_ways_and_nothing_else_is_taken() {
     let address = "[2001:db8::1]:41820".parse().unwrap();
     assert_eq!(from_multiaddr(&to_multiaddr(address)), Some((address, None)));
-    for other in ["/ip4/1.2.3.4/udp/1", "/ip4/1.2.3.4/udp/1/quic", "/ip4/1.2.3.4/tcp/1/quic-v1", "/dns/a/udp/1/quic-v1"] {
+    for other in [
+        "/ip4/1.2.3.4/udp/1",
+        "/ip4/1.2.3.4/udp/1/quic",
+        "/ip4/1.2.3.4/tcp/1/quic-v1",
+        "/dns/a/udp/1/quic-v1",
+    ] {
         assert_eq!(from_multiaddr(&other.parse().unwrap()), None);
     }
 }

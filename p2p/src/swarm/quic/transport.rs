@@ -157,7 +157,8 @@ impl libp2p::Transport for Transport {
             Some((remote, _)) if remote.port() != 0 && !remote.ip().is_unspecified() => remote,
             Some(_) | None => return Err(TransportError::MultiaddrNotSupported(address)),
         };
-        let endpoint = self.endpoint_for(remote).ok_or(TransportError::Other(Error::NoSocket(remote)))?.clone();
+        let endpoint =
+            self.endpoint_for(remote).ok_or(TransportError::Other(Error::NoSocket(remote)))?.clone();
         let client = self.client.clone();
         Ok(async move {
             // The name is never sent: libp2p's TLS has no server names, but rustls wants one.

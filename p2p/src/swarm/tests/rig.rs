@@ -37,11 +37,39 @@ pub(crate) fn socket() -> Arc<dyn AsyncUdpSocket> {
     TokioRuntime.wrap_udp_socket(socket).unwrap()
 }
 
+/// In place of a socket that is gone.
+#[derive(Debug)]
+struct Closed;
+
+impl AsyncUdpSocket for Closed {
+    fn create_io_poller(self: Arc<Self>) -> std::pin::Pin<Box<dyn quinn::UdpPoller>> {
+        unreachable!("closed")
+    }
+
+    fn try_send(&self, _: &quinn::udp::Transmit<'_>) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    fn poll_recv(
+        &self,
+        _: &mut std::task::Context<'_>,
+        _: &mut [std::io::IoSliceMut<'_>],
+        _: &mut [quinn::udp::RecvMeta],
+    ) -> std::task::Poll<std::io::Result<usize>> {
+        std::task::Poll::Pending
+    }
+
+    fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        Err(std::io::ErrorKind::NotConnected.into())
+    }
+}
+
 /// A device that may be running.
 pub(crate) struct Device {
     pub(crate) identity: Identity,
     pub(crate) socket: Arc<dyn AsyncUdpSocket>,
     pub(crate) directory: TempDir,
+    udp: bool,
     pub(crate) running: Option<(Handle, mpsc::Receiver<Event>)>,
 }
 
@@ -51,8 +79,33 @@ impl Device {
             identity: identity(seed),
             socket: socket(),
             directory: tempfile::tempdir().unwrap(),
+            udp: true,
             running: None,
         }
+    }
+
+    /// As if a firewall let no UDP through.
+    pub(crate) fn block_udp(&mut self) {
+        self.udp = false;
+    }
+
+    /// Takes the same port again when the runtime of the old socket has ended and let go of the store.
+    pub(crate) async fn rebind(&mut self, port: u16) {
+        self.socket = Arc::new(Closed);
+        let bound = async {
+            loop {
+                let store = Store::open(self.directory.path().join("store"));
+                match (store, UdpSocket::bind((Ipv4Addr::LOCALHOST, port))) {
+                    (Ok(_), Ok(socket)) => return TokioRuntime.wrap_udp_socket(socket).unwrap(),
+                    (Ok(_) | Err(_), Ok(_) | Err(_)) => tokio::task::yield_now().await,
+                }
+            }
+        };
+        self.socket = tokio::time::timeout(DEADLINE, bound).await.expect("port and store are free again");
+    }
+
+    fn sockets(&self) -> Vec<Arc<dyn AsyncUdpSocket>> {
+        self.udp.then(|| Arc::clone(&self.socket)).into_iter().collect()
     }
 
     /// Founds a mesh and runs.
@@ -100,8 +153,8 @@ impl Device {
         let log = Log::from_records(mesh, store.load_verified().unwrap());
         let settings = Settings {
             identity: self.identity.clone(),
-            sockets: vec![Arc::clone(&self.socket)],
-            tcp_port: Some(self.address().port()),
+            sockets: self.sockets(),
+            tcp_port: self.udp.then(|| self.address().port()),
             mdns: false,
             tunnel: BTreeSet::new(),
         };
@@ -121,7 +174,8 @@ impl Device {
 
     /// Waits until invites name a door.
     async fn listening(&self) {
-        let code = |handle: Handle| async move { handle.create_invite(InviteTerms::default()).await.unwrap().0 };
+        let code =
+            |handle: Handle| async move { handle.create_invite(InviteTerms::default()).await.unwrap().0 };
         tokio::time::timeout(DEADLINE, async {
             while code(self.handle().clone()).await.doors().is_empty() {
                 tokio::task::yield_now().await;
@@ -141,11 +195,30 @@ impl Device {
         wish: &str,
         patience: Duration,
     ) -> Result<JoinedMesh, JoinError> {
+        self.ask(code, wish, false, patience).await
+    }
+
+    pub(crate) async fn ask_in_with(
+        &self,
+        code: &InviteCode,
+        wish: &str,
+        name_is_asked_for: bool,
+    ) -> Result<JoinedMesh, JoinError> {
+        self.ask(code, wish, name_is_asked_for, Duration::from_secs(8)).await
+    }
+
+    async fn ask(
+        &self,
+        code: &InviteCode,
+        wish: &str,
+        name_is_asked_for: bool,
+        patience: Duration,
+    ) -> Result<JoinedMesh, JoinError> {
         let settings = JoinSettings {
             code: code.clone(),
             identity: self.identity.clone(),
-            wish: Wish { name: name(wish), name_is_asked_for: false, os: "test".parse().unwrap() },
-            sockets: vec![Arc::clone(&self.socket)],
+            wish: Wish { name: name(wish), name_is_asked_for, os: "test".parse().unwrap() },
+            sockets: self.sockets(),
             mdns: false,
             tunnel: BTreeSet::new(),
             patience,
@@ -184,11 +257,13 @@ impl Device {
     }
 
     pub(crate) async fn connected(&mut self, peer: DeviceId) {
-        self.event(|event| matches!(event, Event::Connected { peer: who, .. } if who == peer).then_some(())).await;
+        self.event(|event| matches!(event, Event::Connected { peer: who, .. } if who == peer).then_some(()))
+            .await;
     }
 
     pub(crate) async fn disconnected(&mut self, peer: DeviceId) {
-        self.event(|event| matches!(event, Event::Disconnected { peer: who } if who == peer).then_some(())).await;
+        self.event(|event| matches!(event, Event::Disconnected { peer: who } if who == peer).then_some(()))
+            .await;
     }
 
     /// Waits until the invite of a code is known here.

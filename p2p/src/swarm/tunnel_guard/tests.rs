@@ -1,7 +1,5 @@
 //! Tunnel addresses come and go while a transport listens.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use std::{collections::BTreeSet, net::IpAddr, pin::Pin, task::Context};
 
 use futures::task::noop_waker_ref;
@@ -22,7 +20,9 @@ fn announced(guard: &mut Guard) -> Option<(Multiaddr, bool)> {
     let mut cx = Context::from_waker(noop_waker_ref());
     match Pin::new(guard).poll(&mut cx) {
         std::task::Poll::Ready(TransportEvent::NewAddress { listen_addr, .. }) => Some((listen_addr, true)),
-        std::task::Poll::Ready(TransportEvent::AddressExpired { listen_addr, .. }) => Some((listen_addr, false)),
+        std::task::Poll::Ready(TransportEvent::AddressExpired { listen_addr, .. }) => {
+            Some((listen_addr, false))
+        }
         std::task::Poll::Ready(_) | std::task::Poll::Pending => None,
     }
 }

@@ -1,0 +1,172 @@
+//! Ways into a mesh, and ways that lead nowhere.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use super::rig::Device;
+use crate::{
+    invite::{InviteCode, InviteTerms},
+    node::Event,
+    record::RecordId,
+    swarm::JoinError,
+};
+
+pub(super) fn uses(uses: u32) -> InviteTerms {
+    InviteTerms { uses, ..InviteTerms::default() }
+}
+
+#[tokio::test]
+async fn a_newcomer_with_a_code_becomes_a_member_and_connects() {
+    let mut founder = Device::founder(1);
+    let code = founder.invite(uses(1)).await;
+    let mut laptop = Device::new(2);
+    laptop.join(&code, "laptop").await;
+    founder.connected(laptop.id()).await;
+    laptop.connected(founder.id()).await;
+    founder.roster(&["founder", "laptop"]).await;
+    laptop.roster(&["founder", "laptop"]).await;
+}
+
+#[tokio::test]
+async fn any_member_lets_a_newcomer_in_while_the_inviter_is_off() {
+    let mut founder = Device::founder(1);
+    let mut nas = Device::new(2);
+    nas.join(&founder.invite(uses(1)).await, "nas").await;
+    founder.connected(nas.id()).await;
+    let code = founder.invite(uses(1)).await;
+    assert!(code.doors().contains(&nas.address()), "a code leads to others too");
+    nas.knows(&code).await;
+    founder.stop().await;
+    nas.disconnected(founder.id()).await;
+
+    let mut phone = Device::new(3);
+    phone.join(&code, "phone").await;
+    nas.roster(&["founder", "nas", "phone"]).await;
+    phone.roster(&["founder", "nas", "phone"]).await;
+    founder.start();
+    founder.roster(&["founder", "nas", "phone"]).await;
+}
+
+#[tokio::test]
+async fn a_single_use_code_used_by_two_at_once_admits_one() {
+    let founder = Device::founder(1);
+    let code = founder.invite(uses(1)).await;
+    let (one, two) = (Device::new(2), Device::new(3));
+    let (first, second) = tokio::join!(one.ask_in(&code, "one"), two.ask_in(&code, "two"));
+    let loser = match (first, second) {
+        (Ok(_), Err(error)) | (Err(error), Ok(_)) => error,
+        (first, second) => panic!("{first:?} {second:?}"),
+    };
+    assert!(matches!(loser, JoinError::UsedUp { uses: 1 }), "{loser}");
+    assert_eq!(founder.handle().roster().borrow().members().len(), 2);
+}
+
+#[tokio::test]
+async fn many_join_by_one_code_at_once() {
+    let founder = Device::founder(1);
+    let code = founder.invite(uses(4)).await;
+    let devices: Vec<Device> = (2..6).map(Device::new).collect();
+    let joins = devices.iter().map(|device| device.ask_in(&code, "same-name"));
+    for joined in futures::future::join_all(joins).await {
+        joined.unwrap();
+    }
+    let roster = founder.handle().roster().borrow().clone();
+    let names: BTreeSet<_> = roster.members().values().map(|member| &member.name).collect();
+    assert_eq!(names.len(), 5, "{names:?}");
+}
+
+#[tokio::test]
+async fn a_revoked_code_says_so() {
+    let founder = Device::founder(1);
+    founder.invite(uses(1)).await;
+    let (code, id): (InviteCode, RecordId) = founder.handle().create_invite(uses(1)).await.unwrap();
+    founder.handle().revoke_invite(id).await.unwrap();
+    let error = Device::new(2).ask_in(&code, "laptop").await.unwrap_err();
+    assert!(matches!(error, JoinError::Revoked), "{error}");
+}
+
+#[tokio::test]
+async fn an_expired_code_says_so() {
+    let founder = Device::founder(1);
+    let terms = InviteTerms { lifetime: Duration::from_secs(1), ..InviteTerms::default() };
+    let code = founder.invite(terms).await;
+    let laptop = Device::new(2);
+    // The shortest lifetime is a second. Asking for a taken name leaves the invite unused until it is over.
+    let error = tokio::time::timeout(super::rig::DEADLINE, async {
+        loop {
+            match laptop.ask_in_with(&code, "founder", true).await.unwrap_err() {
+                JoinError::NameTaken { .. } => {}
+                error => return error,
+            }
+        }
+    })
+    .await
+    .unwrap();
+    assert!(matches!(error, JoinError::Expired { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_code_whose_doors_are_shut_tells_what_was_tried() {
+    let mut founder = Device::founder(1);
+    let code = founder.invite(uses(1)).await;
+    founder.stop().await;
+    let newcomer = Device::new(2);
+    let error = newcomer.ask_in_for(&code, "laptop", Duration::from_millis(600)).await.unwrap_err();
+    let JoinError::NobodyReachable { tried } = error else { panic!("{error}") };
+    assert_eq!(tried, [founder.address()]);
+}
+
+#[tokio::test]
+async fn a_code_of_another_mesh_is_known_to_nobody() {
+    let founder = Device::founder(1);
+    founder.invite(uses(1)).await;
+    let other = Device::founder(2);
+    // A door of the wrong mesh.
+    other.handle().set_candidates(vec![founder.address()]).await.unwrap();
+    let code = other.invite(uses(1)).await;
+    let mut other = other;
+    other.stop().await;
+    let error = Device::new(3).ask_in_for(&code, "laptop", Duration::from_secs(2)).await.unwrap_err();
+    let JoinError::NobodyKnowsInvite { reached } = error else { panic!("{error}") };
+    assert_eq!(reached, [founder.address()]);
+}
+
+#[tokio::test]
+async fn a_name_that_was_asked_for_and_is_taken_is_refused() {
+    let founder = Device::founder(1);
+    let code = founder.invite(uses(1)).await;
+    let newcomer = Device::new(2);
+    let error = newcomer.ask_in_with(&code, "founder", true).await.unwrap_err();
+    assert!(matches!(error, JoinError::NameTaken { .. }), "{error}");
+    assert!(error.to_string().contains("founder-2 is free"), "{error}");
+}
+
+#[tokio::test]
+async fn a_newcomer_gets_in_by_tcp_where_udp_is_blocked() {
+    let mut founder = Device::founder(1);
+    let code = founder.invite(uses(1)).await;
+    let mut laptop = Device::new(2);
+    laptop.block_udp();
+    laptop.join(&code, "laptop").await;
+    founder.connected(laptop.id()).await;
+    laptop.connected(founder.id()).await;
+}
+
+#[tokio::test]
+async fn the_witness_itself_and_those_it_is_connected_to_hear_of_the_newcomer() {
+    let mut founder = Device::founder(1);
+    let code = founder.invite(uses(3)).await;
+    let mut nas = Device::new(2);
+    nas.join(&code, "nas").await;
+    founder.connected(nas.id()).await;
+    let mut phone = Device::new(3);
+    phone.join(&code, "phone").await;
+    // By what the founder tells of the other's presence.
+    nas.connected(phone.id()).await;
+    phone.connected(nas.id()).await;
+    phone
+        .event(|event| match event {
+            Event::GrantsOfPeer { peer, grants } => (peer == nas.id()).then_some(grants.incoming),
+            _ => None,
+        })
+        .await;
+}

@@ -1,0 +1,127 @@
+//! Peers that break the rules, and what is left of them.
+
+use super::{
+    newcomers::uses,
+    rig::{Device, identity},
+    villain::{Fate, Villain},
+};
+use crate::{
+    invite,
+    limits::EXCHANGE_BYTES,
+    membership::Message,
+    node::Event,
+    record::{Body, Device as DeviceBody, MeshId, Record, Timestamp, Verified},
+};
+
+fn mesh(device: &Device) -> MeshId {
+    device.handle().roster().borrow().mesh()
+}
+
+#[tokio::test]
+async fn a_stranger_is_refused_before_any_protocol() {
+    let founder = Device::founder(1);
+    founder.invite(uses(1)).await;
+    for protocol in ["join", "exchange", "signal"] {
+        let mut stranger = Villain::new(&identity(66), &mesh(&founder), protocol);
+        let fate = stranger.send(founder.address(), b"let me in".to_vec()).await;
+        assert!(matches!(fate, Fate::Closed), "{protocol}: {fate:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_holder_of_an_invite_speaks_the_join_protocol_alone() {
+    let founder = Device::founder(1);
+    let code = founder.invite(uses(1)).await;
+    let key = code.invite_identity();
+    for protocol in ["exchange", "signal", "kad"] {
+        let mut invitee = Villain::new(&key, &mesh(&founder), protocol);
+        let digest = Message::Digest([0; 32]).encode().unwrap();
+        let fate = invitee.send(founder.address(), digest).await;
+        assert!(matches!(fate, Fate::NotSpoken), "{protocol}: {fate:?}");
+    }
+    let mut invitee = Villain::new(&key, &mesh(&founder), "join");
+    let ask = invite::Request::Ask { terms: code.terms(), now: Timestamp::from_millis(0) }.encode().unwrap();
+    let fate = invitee.send(founder.address(), ask).await;
+    assert!(matches!(fate, Fate::Answered), "{fate:?}");
+}
+
+#[tokio::test]
+async fn an_invitee_that_sends_nonsense_is_shown_out_and_the_invite_stays_good() {
+    let founder = Device::founder(1);
+    let code = founder.invite(uses(1)).await;
+    let mut invitee = Villain::new(&code.invite_identity(), &mesh(&founder), "join");
+    for nonsense in [vec![0xff; 100], vec![7; 1 << 20]] {
+        let fate = invitee.send(founder.address(), nonsense).await;
+        assert!(matches!(fate, Fate::Closed), "{fate:?}");
+    }
+    let mut laptop = Device::new(2);
+    laptop.join(&code, "laptop").await;
+}
+
+/// A founder, an honest member, and the identity of a member that has gone bad.
+async fn three() -> (Device, Device, Device) {
+    let mut founder = Device::founder(1);
+    let code = founder.invite(uses(2)).await;
+    let (mut honest, mut bad) = (Device::new(2), Device::new(3));
+    honest.join(&code, "honest").await;
+    bad.join(&code, "bad").await;
+    founder.connected(bad.id()).await;
+    founder.roster(&["bad", "founder", "honest"]).await;
+    bad.stop().await;
+    founder.disconnected(bad.id()).await;
+    (founder, honest, bad)
+}
+
+/// The bad member is cut off, stays so, and nobody else notices.
+async fn is_cut_off(founder: &mut Device, honest: &Device, bad: &Device, sent: Vec<u8>) {
+    let mut villain = Villain::new(&bad.identity, &mesh(founder), "exchange");
+    let fate = villain.send(founder.address(), sent).await;
+    assert!(matches!(fate, Fate::Closed | Fate::Answered), "{fate:?}");
+    let bad_id = bad.id();
+    founder
+        .event(|event| match event {
+            Event::Misbehaved { peer, .. } => (peer == bad_id).then_some(()),
+            _ => None,
+        })
+        .await;
+    let again = Villain::new(&bad.identity, &mesh(founder), "exchange")
+        .send(founder.address(), Message::Digest([0; 32]).encode().unwrap())
+        .await;
+    assert!(matches!(again, Fate::Closed), "{again:?}");
+    let peers = founder.handle().peers().await.unwrap();
+    assert_eq!(peers[&bad_id].cut_offs, 1);
+    assert!(peers[&honest.id()].connected);
+    founder.handle().rename("still-here".parse().unwrap()).await.unwrap();
+    honest.roster(&["bad", "honest", "still-here"]).await;
+}
+
+#[tokio::test]
+async fn a_member_that_sends_garbage_is_cut_off() {
+    let (mut founder, honest, bad) = three().await;
+    is_cut_off(&mut founder, &honest, &bad, vec![0xee; 3000]).await;
+}
+
+#[tokio::test]
+async fn a_member_that_sends_too_much_is_cut_off() {
+    let (mut founder, honest, bad) = three().await;
+    is_cut_off(&mut founder, &honest, &bad, vec![0; EXCHANGE_BYTES + 1]).await;
+}
+
+#[tokio::test]
+async fn a_member_that_sends_forged_records_is_cut_off() {
+    let (mut founder, honest, bad) = three().await;
+    let member = founder.handle().roster().borrow().member(&bad.id()).cloned().unwrap();
+    let body = DeviceBody { name: None, wireguard: member.wireguard, epoch: 0, relay: false, exit: false };
+    let record = Record {
+        mesh: mesh(&founder),
+        author: bad.id(),
+        sequence: 9,
+        authority: None,
+        issued_at: Timestamp::from_millis(1),
+        body: Body::Device(body),
+    };
+    let mut forged = Verified::sign(record, &bad.identity).unwrap().bytes().to_vec();
+    *forged.last_mut().unwrap() ^= 1;
+    let message = Message::Give(vec![forged]).encode().unwrap();
+    is_cut_off(&mut founder, &honest, &bad, message).await;
+}
