@@ -52,6 +52,24 @@ mod tests {
     }
 
     #[test]
+    fn the_picture_holds_every_module_in_both_inks() {
+        let code = QrCode::with_error_correction_level("WARREN1ABC", EcLevel::L).unwrap();
+        let dark: Vec<bool> = code.to_colors().into_iter().map(|colour| colour == Color::Dark).collect();
+        for ink in [Ink::Dark, Ink::Light] {
+            let picture: Vec<Vec<char>> =
+                lines("warren1abc", ink).iter().map(|line| line.chars().collect()).collect();
+            let read = |row: usize, column: usize| {
+                let half = if row % 2 == 0 { ['█', '▀'] } else { ['█', '▄'] };
+                half.contains(&picture[row / 2][column]) == (ink == Ink::Dark)
+            };
+            let modules =
+                (0..code.width()).flat_map(|row| (0..code.width()).map(move |column| (row, column)));
+            let drawn: Vec<bool> = modules.map(|(row, column)| read(row + QUIET, column + QUIET)).collect();
+            assert_eq!(drawn, dark);
+        }
+    }
+
+    #[test]
     fn the_quiet_zone_is_light_in_both_inks() {
         let dark = lines("warren1", Ink::Dark);
         let light = lines("warren1", Ink::Light);

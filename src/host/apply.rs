@@ -70,7 +70,8 @@ impl Host {
         Ok(host)
     }
 
-    /// Makes a change; one that is already made counts as made.
+    /// Makes a change; one that is already made counts as made. Where IPv6 is switched off, a change that
+    /// needs it is left out with a warning: the mesh works with IPv4 alone.
     pub async fn apply(&mut self, change: Change) -> Result<(), HostError> {
         self.apply_all(vec![change]).await
     }
@@ -97,6 +98,9 @@ impl Host {
                 info!(command = %entry.change, "changing this machine");
                 match self.netlink.apply(entry.index, &entry.change).await {
                     Ok(()) => continue,
+                    Err(error) if entry.change.is_ipv6() && error.means_no_ipv6() => {
+                        warn!(command = %entry.change, "IPv6 is switched off on this machine; going on without");
+                    }
                     Err(source) => failed = Some(HostError::Refused { change: entry.change, source }),
                 }
             }

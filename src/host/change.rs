@@ -37,6 +37,14 @@ pub enum Change {
 }
 
 impl Change {
+    /// Whether it needs IPv6.
+    pub(super) fn is_ipv6(&self) -> bool {
+        match self {
+            Self::LinkUp { .. } => false,
+            Self::Address { address, .. } | Self::Route { destination: address, .. } => address.is_ipv6(),
+        }
+    }
+
     /// The link this is about.
     pub fn link(&self) -> &str {
         match self {

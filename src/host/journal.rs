@@ -19,8 +19,8 @@ use serde::{Deserialize, Serialize};
 
 use super::change::Change;
 
-/// Lines after which a journal with few changes in force is written anew; about 100 KiB.
-const COMPACT_AT: usize = 1024;
+/// Lines after which a journal with few changes in force is written anew; about 25 KiB.
+const COMPACT_AT: usize = 256;
 
 /// The journal of one state folder.
 #[derive(Debug)]

@@ -31,9 +31,15 @@ pub enum NetlinkError {
 }
 
 impl NetlinkError {
+    /// Whether the kernel refused because IPv6 is switched off for this link or altogether, provided
+    /// that IPv6 was asked of it (`inet6_rtm_newaddr`, `ip6_route_add`).
+    pub(crate) fn means_no_ipv6(&self) -> bool {
+        matches!(self, Self::Refused(Errno::ACCESS | Errno::NODEV | Errno::OPNOTSUPP | Errno::AFNOSUPPORT))
+    }
+
     /// Whether the kernel refused for lack of `CAP_NET_ADMIN`.
     pub(crate) fn is_not_permitted(&self) -> bool {
-        matches!(self, Self::Refused(Errno::PERM | Errno::ACCESS))
+        matches!(self, Self::Refused(Errno::PERM))
     }
 }
 
@@ -62,7 +68,10 @@ impl Netlink {
                 self.handle.link().set(message).execute().await
             }
             Change::Address { address, prefix, .. } => {
-                self.handle.address().add(index, *address, *prefix).execute().await
+                let mut request = self.handle.address().add(index, *address, *prefix);
+                // The library's own message sets a broadcast address, which a tunnel has not.
+                *request.message_mut() = self::address(index, *address, *prefix);
+                request.execute().await
             }
             Change::Route { destination, prefix, .. } => {
                 self.handle.route().add(route(index, *destination, *prefix)?).execute().await
