@@ -28,14 +28,21 @@ pub(crate) fn draw([founder, left, right]: &[Device; 3], links: &[Link; 3]) -> S
     let line = if between.path.is_some() { "─" } else { "╌" };
     let rim = |corners: [&str; 2]| format!("{}{}{}", corners[0], "─".repeat(BOX), corners[1]);
     let row = |text: &str| format!("│{text:^BOX$}│");
+    // The way from a lower box to the founder's, three rows of it, the path written beside the middle one.
+    let slope = |row: usize, beside: [&str; 2]| {
+        let left = indent.len() - 1 - 3 * row;
+        let inner = width - 2 * (left + 1);
+        format!("{:>left$}╱{:inner$}╲{}", beside[0], "", beside[1])
+    };
+    let beside = [format!("{} ", text(&links[0])), format!(" {}", text(&links[1]))];
     [
         format!("{indent}{}", rim(["┌", "┐"])),
         format!("{indent}{}", row(&founder.name)),
         format!("{indent}{}", row(&founder.address)),
         format!("{indent}{}", rim(["└", "┘"])),
-        format!("{:>at$}{:>more$}", "╱", "╲", at = indent.len(), more = BOX + 3),
-        format!("{:>at$}    {}", text(&links[0]), text(&links[1]), at = width / 2 - 2),
-        format!("{:>at$}{:>more$}", "╱", "╲", at = BOX, more = GAP + 5),
+        slope(0, ["", ""]),
+        slope(1, [&beside[0], &beside[1]]),
+        slope(2, ["", ""]),
         format!("  ═══ home router ═══{gap}  ═══ home router ═══"),
         format!("{}{gap}{}", rim(["┌", "┐"]), rim(["┌", "┐"])),
         format!("{}{}{}", row(&left.name), line.repeat(GAP), row(&right.name)),
@@ -56,6 +63,7 @@ mod tests {
         let link = |path: Option<&str>| Link { path: path.map(str::to_owned) };
         let links = [link(Some("direct, 0.4 ms")), link(Some("direct, 0.5 ms")), link(None)];
         let picture = draw(&[device("founder"), device("laptop"), device("phone")], &links);
+        assert!(picture.contains("direct, 0.4 ms ╱"), "{picture}");
         assert!(picture.contains("no path") && !picture.contains("│───"), "{picture}");
         assert!(picture.lines().all(|line| line.chars().count() <= 80), "{picture}");
     }
