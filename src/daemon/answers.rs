@@ -84,7 +84,7 @@ impl Core {
             peers,
             exit: None,
             transfers: Vec::new(),
-            warnings: view::warnings(roster, &control),
+            warnings: view::warnings(roster, &control, session.store_failure.as_deref()),
             drops,
             uptime_s,
         })

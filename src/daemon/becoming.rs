@@ -19,7 +19,7 @@ impl Core {
     /// Gets into a mesh: the one of `code`, the one we are in, or a new one.
     pub(super) async fn start(&mut self, code: Option<String>) -> Result<()> {
         let code = code.map(|code| code.parse::<InviteCode>()).transpose().map_err(failures::code)?;
-        let present = self.present()?;
+        let present = self.present(code.as_ref())?;
         let start = match (code, present) {
             (Some(code), Some(dir)) => self.join_from(&code, dir).await,
             (Some(code), None) => {
@@ -38,10 +38,18 @@ impl Core {
     }
 
     /// The mesh this device is in. A mesh it was removed from is forgotten; and where a join was cut off
-    /// between two renames there are two, of which the one in which the device is alone makes way.
-    fn present(&self) -> Result<Option<MeshDir>> {
+    /// between two renames there are two, of which the one in which the device is alone makes way. Records that
+    /// were moved away are fetched again with a code of the mesh, by the same key.
+    fn present(&self, code: Option<&InviteCode>) -> Result<Option<MeshDir>> {
         let mut present = None;
         for dir in self.state.meshes().map_err(failures::state)? {
+            if !dir.has_store() {
+                if !code.is_some_and(|code| dir.is_of(&code.mesh())) {
+                    return Err(failures::records_lost());
+                }
+                self.state.reopen(&dir).map_err(failures::state)?;
+                continue;
+            }
             let summary = dir.summary()?;
             if !summary.is_member {
                 tracing::warn!(mesh = %summary.name, "this device was removed from the mesh and forgets it");

@@ -25,6 +25,9 @@ const NOTICE_PAUSE: Duration = Duration::from_millis(250);
 /// How long a known mesh may be silent before we say that we are ready without a peer.
 const READY_PATIENCE: Duration = Duration::from_secs(3);
 
+/// The token of a ping whose answer nobody waits for.
+const NOBODY_WAITS: u64 = 0;
+
 /// All there is while the daemon runs.
 pub(super) struct Core {
     pub(super) config: Config,
@@ -145,12 +148,21 @@ impl Core {
     async fn mesh_event(&mut self, event: Event) -> Result<()> {
         let Some(session) = &mut self.session else { return Ok(()) };
         match event {
-            Event::RosterChanged(roster) => session.follow(roster, &mut self.bridge, &mut self.host).await?,
+            Event::RosterChanged(roster) => {
+                session.store_failure = None;
+                session.follow(roster, &mut self.bridge, &mut self.host).await?;
+            }
             Event::Connected { peer, address } => {
                 self.bridge.add_candidate(&peer, address).await;
                 self.peer_answers(&peer).await;
             }
-            Event::Disconnected { .. } | Event::GrantsOfPeer { .. } | Event::ClockSkew { .. } => {}
+            // Gone, or is only the control connection lost? A packet through the tunnel finds out.
+            Event::Disconnected { peer } => {
+                if let Err(failure) = self.bridge.ping(&peer, NOBODY_WAITS).await {
+                    tracing::debug!(%failure, "a peer's path was not tested");
+                }
+            }
+            Event::GrantsOfPeer { .. } | Event::ClockSkew { .. } => {}
             Event::Candidates { peer, addresses } => self.bridge.set_candidates(&peer, addresses).await,
             Event::Observed { address, .. } => {
                 if session.observed(address) {
@@ -164,7 +176,10 @@ impl Core {
                 tracing::warn!("this device was removed from the mesh");
                 self.leave_behind().await?;
             }
-            Event::StoreFailed(error) => tracing::error!(%error, "a record could not be stored"),
+            Event::StoreFailed(error) => {
+                tracing::error!(%error, "a record could not be stored");
+                session.store_failure = Some(error.to_string());
+            }
         }
         self.changed();
         Ok(())

@@ -145,6 +145,12 @@ pub(super) fn store(error: StoreError) -> Failure {
     Failure::new(cause, error.to_string())
 }
 
+/// A mesh of which only the key is left.
+pub(super) fn records_lost() -> Failure {
+    Failure::new(Cause::StoreCorrupt, "this device has the key of a mesh, but not its records")
+        .hint("ask any admin of the mesh for a code and run `warren up CODE`: the records come back, and the device is the same as before")
+}
+
 /// A code for the mesh this device is in.
 pub(super) fn own_invite(mesh: &str) -> Failure {
     Failure::new(

@@ -36,9 +36,9 @@ pub(super) async fn join(
     match admitted(code, wish, config, bridge, &draft, identity, tell).await {
         Ok(()) => state.commit(&draft, &mesh).map_err(failures::state),
         Err(failure) => {
-            // Where nobody answered, or the disk was full afterwards, a member may have let the key in
-            // without our knowing. The next try with the same code must come with the same key.
-            let undecided = [Cause::NobodyReachable, Cause::NotConnected, Cause::DiskFull, Cause::Failed];
+            // Where somebody was reached and the end is unclear, or the disk was full afterwards, a member may
+            // have let the key in without our knowing: the next try with the same code must come with it.
+            let undecided = [Cause::InviteUnknown, Cause::DiskFull, Cause::Failed];
             if !undecided.contains(&failure.cause)
                 && let Err(error) = state.discard(&draft)
             {

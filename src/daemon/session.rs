@@ -35,6 +35,8 @@ pub(super) struct Session {
     peers: BTreeSet<DeviceId>,
     /// Our addresses as members see them.
     observed: BTreeSet<SocketAddr>,
+    /// Why a record could not be written last; none once one could.
+    pub(super) store_failure: Option<String>,
 }
 
 impl Session {
@@ -67,7 +69,7 @@ impl Session {
         };
         let observed = BTreeSet::new();
         let peers = BTreeSet::new();
-        let mut session = Self { dir, me, swarm, events, roster, tun, peers, observed };
+        let mut session = Self { dir, me, swarm, events, roster, tun, peers, observed, store_failure: None };
         match session.take_place(config, bridge, host).await {
             Ok(()) => Ok(session),
             Err(failure) => {

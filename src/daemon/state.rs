@@ -114,10 +114,14 @@ impl StateDir {
         Ok(MeshDir { path })
     }
 
+    /// Makes a mesh a draft again, so that it can be joined anew with the key it has.
+    pub(crate) fn reopen(&self, mesh: &MeshDir) -> std::result::Result<(), StateError> {
+        rename(&mesh.path, &self.drafts_path().join(mesh.name()))
+    }
+
     /// Removes a mesh or a draft: out of sight in one rename, then from disk.
     pub(crate) fn discard(&self, mesh: &MeshDir) -> std::result::Result<(), StateError> {
-        let name = mesh.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let gone = self.drafts_path().join(format!("{GONE}{name}"));
+        let gone = self.drafts_path().join(format!("{GONE}{}", mesh.name()));
         if gone.exists() {
             remove(&gone)?;
         }
@@ -175,9 +179,27 @@ impl MeshDir {
         })
     }
 
+    /// Whether the records are there; people move a damaged store away, and leave the key.
+    pub(crate) fn has_store(&self) -> bool {
+        self.store_path().exists()
+    }
+
+    /// Whether this is the folder of `mesh`.
+    pub(crate) fn is_of(&self, mesh: &MeshId) -> bool {
+        self.name() == mesh.to_string()
+    }
+
+    fn name(&self) -> String {
+        self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
+    fn store_path(&self) -> PathBuf {
+        self.path.join("store")
+    }
+
     /// Opens the store of records and addresses.
     pub(crate) fn open_store(&self) -> Result<Store> {
-        Store::open(self.path.join("store")).map_err(failures::store)
+        Store::open(self.store_path()).map_err(failures::store)
     }
 
     fn key_path(&self) -> PathBuf {

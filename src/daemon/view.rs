@@ -141,8 +141,15 @@ pub(super) fn name_of(roster: &Roster, device: &DeviceId) -> String {
 }
 
 /// What the user should know and mend.
-pub(super) fn warnings(roster: &Roster, links: &BTreeMap<DeviceId, PeerLink>) -> Vec<control::Warning> {
+pub(super) fn warnings(
+    roster: &Roster,
+    links: &BTreeMap<DeviceId, PeerLink>,
+    store_failure: Option<&str>,
+) -> Vec<control::Warning> {
     let mut warnings = clock_warnings(roster, links);
+    if let Some(message) = store_failure {
+        warnings.push(control::Warning { code: "store_failed".to_owned(), message: message.to_owned() });
+    }
     for (device, sequences) in roster.equivocations() {
         warnings.push(control::Warning {
             code: "equivocation".to_owned(),
