@@ -123,8 +123,9 @@ fn admit(log: &Log, identity: &Identity, key: &DeviceId, join: &Join, now: Times
     let roster = log.roster();
     match roster.check_join(join, now) {
         Ok(()) => {}
-        Err(Refusal::AlreadyMember) if is_repeated(log, join) => {
-            // The answer was lost on the way; the newcomer asks again.
+        Err(Refusal::AlreadyMember) => {
+            // The answer was lost on the way, or the device lost its records. Its signature shows that it is
+            // that member, so it may have them, and no use is spent.
             return Admission::says(welcome(log, [identity.device_id(), join.newcomer.device]));
         }
         Err(refusal) => return Admission::refuses(refusal),
@@ -145,20 +146,6 @@ fn admit(log: &Log, identity: &Identity, key: &DeviceId, join: &Join, now: Times
 
 fn invite_of<'a>(log: &'a Log, join: &Join) -> Option<&'a Invite> {
     log.roster().invites().get(&join.newcomer.invite).map(|state| &state.invite)
-}
-
-/// Whether the device is a member by this very request.
-fn is_repeated(log: &Log, join: &Join) -> bool {
-    let record = log.roster().join_record(&join.newcomer.device).and_then(|id| log.get(&id));
-    record.is_some_and(|record| match &record.record().body {
-        Body::Join(known) => known.newcomer == join.newcomer,
-        Body::Genesis(_)
-        | Body::Invite(_)
-        | Body::Device(_)
-        | Body::Admin(_)
-        | Body::Removal(_)
-        | Body::Receipt(_) => false,
-    })
 }
 
 /// As much of the log as fits one answer; first of all what shows that these devices are in.

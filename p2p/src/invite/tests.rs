@@ -164,6 +164,15 @@ fn a_request_repeated_because_the_answer_was_lost_is_answered_again() {
 }
 
 #[test]
+fn a_member_that_lost_its_records_gets_them_back_and_spends_no_use() {
+    let (mut log, code) = issue(&Mesh::of_members(2).log(), 1);
+    let theirs = join(&mut log, 1, &code, 2, wish("whatever", true), at(500)).unwrap();
+    assert_eq!(theirs.digest(), log.digest());
+    assert_eq!(theirs.roster().member(&id(2)).unwrap().name.as_str(), "device2");
+    join(&mut log, 1, &code, 7, wish("new", true), at(500)).unwrap();
+}
+
+#[test]
 fn a_request_signed_with_another_invite_key_is_forged() {
     let (mut log, code) = issue(&Mesh::new().log(), 1);
     let mut joiner = Joiner::new(code.clone(), device(1), wish("one", true));

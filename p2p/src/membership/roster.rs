@@ -268,11 +268,6 @@ impl Roster {
         Ok(())
     }
 
-    /// The record by which the device joined, whether or not it is still in.
-    pub(crate) fn join_record(&self, device: &DeviceId) -> Option<RecordId> {
-        self.joined.get(device).map(|joined| joined.record)
-    }
-
     pub(super) fn capacity(&self) -> usize {
         MEMBERS.min(self.subnet.capacity() as usize)
     }

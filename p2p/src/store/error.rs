@@ -21,9 +21,10 @@ pub enum StoreError {
     },
     /// The files are damaged.
     #[error(
-        "the store in {} is damaged ({detail}). Nothing was changed. Its members' records can be fetched again: \
-         move the directory away and start again, and this device, whose key is kept elsewhere, finds the mesh \
-         by joining with a new code, or put back a copy of the directory", .directory.display()
+        "the store in {} is damaged ({detail}). Nothing was changed. Put back a copy of the directory; or move \
+         the directory away, ask any admin for a code and run `warren up CODE`: the records come back from the \
+         other members, and with its key file still there this is the same device as before",
+        .directory.display()
     )]
     Corrupt {
         /// The directory.
@@ -33,8 +34,9 @@ pub enum StoreError {
     },
     /// A stored record does not verify.
     #[error(
-        "the store in {} is damaged: record {record} does not verify ({detail}). Nothing was changed. Move the \
-         directory away and start again, or put back a copy of it", .directory.display()
+        "the store in {} is damaged: record {record} does not verify ({detail}). Nothing was changed. Put back a \
+         copy of the directory; or move the directory away, ask any admin for a code and run `warren up CODE`",
+        .directory.display()
     )]
     CorruptRecord {
         /// The directory.

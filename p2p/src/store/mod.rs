@@ -1,7 +1,8 @@
 //! What a device keeps on its disk about one mesh.
 //!
 //! A [`Store`] is a directory that belongs to it alone and to one daemon at a time. What is in it stands in
-//! `layout.rs`; that sled keeps it, in `sled_store.rs`, and nowhere else.
+//! `layout.rs`; that sled keeps it, in `sled_store.rs` and nowhere else; and how damage shows that sled does not
+//! notice, in `seal.rs`.
 //!
 //! - Every write is one batch, on the disk when the call returns, or not made at all: the caller advances its
 //!   log after the store has said yes.
@@ -12,17 +13,19 @@
 //!
 //! Calls block for as long as the disk takes (a flush: some milliseconds).
 
+mod contents;
 mod error;
 mod layout;
 mod quiet;
+mod seal;
 mod sled_store;
 
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+pub use contents::Store;
 pub use error::StoreError;
-pub use sled_store::Store;
 
 use crate::record::Timestamp;
 
