@@ -5,9 +5,10 @@ use std::io;
 use tracing_subscriber::EnvFilter;
 
 /// What is logged when nobody asks: what happened to the machine and the mesh, and what is wrong.
-const DEFAULT: &str = "warn,warren=info,warren_p2p=info,warren_dataplane=info";
-/// What clients log when nobody asks.
-const QUIET: &str = "warn";
+/// (The netlink library warns of every attribute that a newer kernel adds.)
+const DEFAULT: &str = "warn,netlink_packet_route=error,warren=info,warren_p2p=info,warren_dataplane=info";
+/// What clients log when nobody asks, and a daemon whose terminal gets the story instead.
+const QUIET: &str = "warn,netlink_packet_route=error";
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,8 +40,10 @@ pub fn start(directives: Option<&str>, source: Source, form: Form) -> Result<(),
         Source::Daemon => DEFAULT,
         Source::Client => QUIET,
     };
-    let chosen = directives.or(from_environment.as_deref()).filter(|text| !text.is_empty()).unwrap_or(default);
-    let filter = EnvFilter::try_new(chosen).map_err(|error| format!("'{chosen}' is no log filter: {error}"))?;
+    let chosen =
+        directives.or(from_environment.as_deref()).filter(|text| !text.is_empty()).unwrap_or(default);
+    let filter =
+        EnvFilter::try_new(chosen).map_err(|error| format!("'{chosen}' is no log filter: {error}"))?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     // A second start (tests in one process) keeps the first.
     let _ = match form {
