@@ -130,14 +130,15 @@ async fn quic_flows_before_there_is_an_engine() {
     let lanes = sockets.each_ref().map(SharedUdp::quic_lane);
     let drivers = sockets.map(|socket| Driver::start(vec![socket]).unwrap());
     let to = lanes[1].local_addr().unwrap();
+    // A new socket would block until its driver has heard otherwise.
+    let mut poller = lanes[0].poller();
+    timeout(PATIENCE, poll_fn(|cx| poller.poll_writable(cx))).await.unwrap().unwrap();
     lanes[0].try_send(&quic(to, &[0x41; 1200], None)).unwrap();
     let (meta, datagram) = receive_quic(&lanes[1]).await;
     assert_eq!(datagram, [0x41; 1200]);
     assert_eq!((meta.addr, meta.len, meta.stride), (lanes[0].local_addr().unwrap(), 1200, 1200));
     assert_eq!(drivers[0].0.snapshot().await.unwrap(), None);
     assert_eq!(drivers[0].0.command(Command::NetworkChanged).await, Err(CommandFailed::Detached));
-    let mut poller = lanes[0].poller();
-    timeout(PATIENCE, poll_fn(|cx| poller.poll_writable(cx))).await.unwrap().unwrap();
 }
 
 #[tokio::test]
