@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::budget::Bucket;
-use super::candidate::{MAX_CANDIDATES, Source, usable};
+use super::candidate::usable;
 use super::pair::Pair;
 use super::probe::{Codec, Message, ProbeError, ProbeKey};
 use super::random::Random;
 use super::replay::{Freshness, Sessions};
+use super::schedule::{KEEP_ALIVE, Search};
 use super::{Event, PathInfo, Transmit};
 
 /// Pings: three rounds to a full list of candidates at once, then 40/s; a search over six candidates stays within it.
@@ -24,6 +25,8 @@ const TRIGGER_SPACING: Duration = Duration::from_millis(50);
 pub(crate) const HEALTHY: Duration = Duration::from_secs(1);
 /// A clock that is this late at a deadline jumped, or slept: what was under way then is no evidence.
 const JUMP: Duration = Duration::from_secs(10);
+/// An active pair not heard for this long may have been forgotten by the routers on its way.
+const STALE: Duration = Duration::from_secs(2 * KEEP_ALIVE.as_secs());
 /// Traffic that rested this long and wants the peer again gets a round at once.
 const FRESH_WANT: Duration = Duration::from_secs(15);
 /// Events nobody fetched; the oldest go.
@@ -50,7 +53,13 @@ pub struct Agent {
     pub(super) challenger: Option<super::choice::Challenger>,
     /// The verified path last told.
     pub(super) info: Option<PathInfo>,
-    pub(super) search: Option<super::schedule::Search>,
+    pub(super) search: Option<Search>,
+    /// When the last burst began,
+    pub(super) last_burst: Instant,
+    /// and how long after it signalling alone may begin another.
+    pub(super) patience: Duration,
+    /// When the peer last told its candidates: somebody over there or here wants a path.
+    pub(super) signalled_at: Option<Instant>,
     /// The last packet that wanted the peer.
     pub(super) wanted_at: Option<Instant>,
     /// The last packet in either direction.
@@ -88,6 +97,9 @@ impl Agent {
             challenger: None,
             info: None,
             search: None,
+            last_burst: now,
+            patience: Duration::ZERO,
+            signalled_at: None,
             wanted_at: None,
             used_at: None,
             waiting_since: None,
@@ -142,49 +154,29 @@ impl Agent {
     }
 
     /// The addresses the peer tells of itself, best guess first; they replace those told before. What has proved itself stays.
+    /// Told again without news and without a path, they begin a short burst, less and less often.
     pub fn set_candidates(&mut self, candidates: &[SocketAddr], now: Instant) {
         self.advance(now);
-        let mut told: Vec<SocketAddr> = Vec::new();
-        for address in candidates.iter().filter_map(|address| usable(*address)) {
-            if !told.contains(&address) && told.len() < MAX_CANDIDATES {
-                told.push(address);
-            }
-        }
-        let active = self.active;
-        self.pairs.retain_mut(|pair| {
-            if told.contains(&pair.address) {
-                pair.source = Source::Told;
-                return true;
-            }
-            match pair.source {
-                Source::Learned(_) => true,
-                Source::Told => {
-                    pair.source = Source::Learned(now);
-                    pair.verified.is_some() || active == Some(pair.address)
-                }
-            }
-        });
-        let mut news = false;
-        for address in told {
-            if self.pair_at(address).is_none() {
-                self.add(Pair::new(address, Source::Told));
-                news = true;
-            }
-        }
-        if (news || self.info.is_none()) && !self.pairs.is_empty() {
+        let news = self.replace_told(candidates, now);
+        self.signalled_at = Some(now);
+        let is_stale = self.active.is_some_and(|active| !self.was_heard_within(active, STALE, now));
+        if is_stale && self.may_search_again(now) {
+            self.forget_all();
             self.start_search(now);
+        } else if news {
+            self.start_search(now);
+        } else if self.active.is_none() && !self.pairs.is_empty() && self.may_search_again(now) {
+            self.search_again(now);
         }
+        // The peer may signal because it does not hear us any more.
+        self.doubt_active(now);
         self.run(now);
     }
 
     /// Our own network changed: nothing known of any pair holds, so all are tried at once. The active one carries on until it misses answers.
     pub fn network_changed(&mut self, now: Instant) {
         self.advance(now);
-        for pair in &mut self.pairs {
-            pair.forget();
-        }
-        self.challenger = None;
-        self.silent_since = None;
+        self.forget_all();
         if self.active.is_some() || self.is_wanted(now) {
             self.start_search(now);
         }
@@ -205,9 +197,7 @@ impl Agent {
             None if self.search.is_none() && !self.pairs.is_empty() => self.start_search(now),
             None if rested => self.ask_all(),
             // Kept alive no longer: it may be gone, so the others are asked too, and it answers soonest if it lives.
-            Some(active)
-                if rested && !self.was_heard_within(active, super::schedule::KEEP_ALIVE * 2, now) =>
-            {
+            Some(active) if rested && !self.was_heard_within(active, STALE, now) => {
                 self.ask_all();
             }
             Some(_) | None => {}
@@ -317,39 +307,13 @@ impl Agent {
         }
     }
 
-    /// Adds an address that the peer proved to use, or renews it.
-    fn learn(&mut self, address: SocketAddr, now: Instant) {
-        match self.pair_at(address) {
-            Some(pair) => {
-                if let Source::Learned(at) = &mut pair.source {
-                    *at = now;
-                }
-            }
-            None => self.add(Pair::new(address, Source::Learned(now))),
+    /// Nothing known of any pair holds; the active one carries on until it misses answers.
+    fn forget_all(&mut self) {
+        for pair in &mut self.pairs {
+            pair.forget();
         }
-    }
-
-    /// Adds a pair; the least useful one makes room for it.
-    fn add(&mut self, pair: Pair) {
-        if self.pairs.len() >= MAX_CANDIDATES {
-            let active = self.active;
-            // The oldest learned, else the last told one that never answered, else the last told.
-            let rank = |index: usize, pair: &Pair| match pair.source {
-                Source::Learned(at) => (0, Some(at), index),
-                Source::Told => (if pair.verified.is_none() { 1 } else { 2 }, None, usize::MAX - index),
-            };
-            let victim = self
-                .pairs
-                .iter()
-                .enumerate()
-                .filter(|(_, pair)| Some(pair.address) != active)
-                .min_by_key(|(index, pair)| rank(*index, pair))
-                .map(|(index, _)| index);
-            if let Some(victim) = victim {
-                self.pairs.remove(victim);
-            }
-        }
-        self.pairs.push(pair);
+        self.challenger = None;
+        self.silent_since = None;
     }
 
     pub(super) fn pair_at(&mut self, address: SocketAddr) -> Option<&mut Pair> {

@@ -20,7 +20,8 @@
 //! ```
 //!
 //! * *Searching*: every pair is pinged each 100 ms for 2 s (two NATs open only when both sides send at
-//!   about the same time), then ever slower, doubling up to 30 s. Without traffic that wants the peer it then ends.
+//!   about the same time), then ever slower, doubling up to 30 s. When neither traffic nor signalling wants the peer it then
+//!   ends. Signalling that brings nothing new begins a short burst again, at last once a minute.
 //! * *Carried*: anything received over the active pair proves it alive. While we send and hear nothing for
 //!   a second, it is pinged; while nobody sends, every 25 s, by one side only. The best other verified pair is
 //!   kept alive beside it; the rest is tried twice a minute, and only while there is traffic.
@@ -61,6 +62,7 @@ mod agent;
 pub(crate) mod budget;
 mod candidate;
 mod choice;
+mod list;
 mod pair;
 pub mod probe;
 mod random;

@@ -35,6 +35,8 @@ pub(crate) struct Pair {
     /// A packet from here did not prove a path; until then, packets alone do not move us here again.
     pub(crate) distrusted_until: Option<Instant>,
     outstanding: VecDeque<(u64, Instant)>,
+    /// The last round trip, which is remembered when the path is not.
+    last_rtt: Duration,
 }
 
 /// What the pongs of a pair told.
@@ -62,6 +64,7 @@ impl Pair {
             verified: None,
             distrusted_until: None,
             outstanding: VecDeque::new(),
+            last_rtt: Duration::ZERO,
         }
     }
 
@@ -96,6 +99,7 @@ impl Pair {
             Some(before) => (sample, before.pongs.saturating_add(1)),
             None => (sample, 1),
         };
+        self.last_rtt = rtt;
         self.verified = Some(Verified { at: now, seen, rtt, pongs });
         self.heard = Some(now);
         self.distrusted_until = None;
@@ -150,6 +154,6 @@ impl Pair {
     }
 
     fn patience(&self) -> Duration {
-        self.verified.as_ref().map_or(MIN_PATIENCE, |v| MIN_PATIENCE.max(v.rtt * 2))
+        MIN_PATIENCE.max(self.last_rtt * 2)
     }
 }

@@ -16,6 +16,12 @@ use super::score::Kind;
 const BURST_SPACING: Duration = Duration::from_millis(100);
 /// How long the first rounds last.
 const BURST: Duration = Duration::from_secs(2);
+/// Signalling that brings no news begins bursts of this length,
+const SHORT_BURST: Duration = Duration::from_millis(500);
+/// first so long after the last one, then doubling,
+const FIRST_PATIENCE: Duration = Duration::from_secs(5);
+/// and at last so. Traffic to a peer that cannot be reached asks for signalling each 2 s.
+const LAST_PATIENCE: Duration = Duration::from_secs(60);
 /// Slowest rounds of a search that traffic still wants.
 const SLOWEST: Duration = Duration::from_secs(30);
 /// Traffic wants the peer while its last packet is younger than this.
@@ -45,6 +51,7 @@ const MAX_TRANSMITS: usize = 256;
 /// Rounds to all pairs.
 pub(super) struct Search {
     burst_until: Instant,
+    /// Spacing of the last round after the burst.
     spacing: Duration,
     next_round: Instant,
 }
@@ -52,12 +59,30 @@ pub(super) struct Search {
 impl Agent {
     /// Begins a search, or begins it anew.
     pub(super) fn start_search(&mut self, now: Instant) {
+        self.patience = FIRST_PATIENCE;
+        self.burst(BURST, BURST_SPACING, now);
+    }
+
+    /// Whether the last burst is long enough ago to begin another without any news.
+    pub(super) fn may_search_again(&self, now: Instant) -> bool {
+        self.last_burst + self.patience <= now
+    }
+
+    /// Begins another, shorter burst, and then goes on as slowly as before.
+    pub(super) fn search_again(&mut self, now: Instant) {
+        self.patience = (self.patience * 2).clamp(FIRST_PATIENCE, LAST_PATIENCE);
+        let spacing = self.search.as_ref().map_or(SLOWEST, |search| search.spacing);
+        self.burst(SHORT_BURST, spacing, now);
+    }
+
+    fn burst(&mut self, length: Duration, spacing: Duration, now: Instant) {
         let next_round = match &self.search {
             // A round just left: restarting must not double it.
-            Some(search) if search.spacing == BURST_SPACING => search.next_round,
+            Some(search) if now < search.burst_until => search.next_round,
             Some(_) | None => now,
         };
-        self.search = Some(Search { burst_until: now + BURST, spacing: BURST_SPACING, next_round });
+        self.last_burst = now;
+        self.search = Some(Search { burst_until: now + length, spacing, next_round });
     }
 
     /// A ping to this pair, as soon as may be.
@@ -82,9 +107,9 @@ impl Agent {
         }
     }
 
-    /// Whether traffic wanted the peer lately.
+    /// Whether traffic here or signalling from there wanted a path lately.
     pub(super) fn is_wanted(&self, now: Instant) -> bool {
-        self.wanted_at.is_some_and(|at| at + WANTED > now)
+        [self.wanted_at, self.signalled_at].into_iter().flatten().any(|at| at + WANTED > now)
     }
 
     /// Decides, sends what is due, and sets the next deadline. Ends every input.
@@ -131,8 +156,12 @@ impl Agent {
             }
             None => self.pairs.iter_mut().for_each(|pair| pair.pending = true),
         }
-        search.spacing = if bursting { BURST_SPACING } else { (search.spacing * 2).min(SLOWEST) };
-        search.next_round = now + search.spacing;
+        if bursting {
+            search.next_round = now + BURST_SPACING;
+        } else {
+            search.spacing = (search.spacing * 2).min(SLOWEST);
+            search.next_round = now + search.spacing;
+        }
     }
 
     /// When a pair wants its next ping, searches apart. In the past if at once.
