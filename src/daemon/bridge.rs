@@ -26,10 +26,10 @@ use warren_p2p::membership::Member;
 use warren_p2p::record::{self, Grants};
 use warren_p2p::swarm::socket::{AsyncUdpSocket, RecvMeta, Transmit, UdpPoller};
 
-use super::machine::monotonic;
 use super::ports;
 use crate::config::Port;
 use crate::control::{self, Cause, Failure, Result};
+use warren_dataplane::io::clock;
 
 /// The dataplane, its sockets, and who is who in it.
 pub(super) struct Bridge {
@@ -116,7 +116,7 @@ impl Bridge {
         let seed = rand::rng().next_u64();
         let private_key = PrivateKey::from_bytes(*secret);
         let config = engine::Config { private_key, ipv4: me.ipv4, ipv6: me.ipv6, mtu, seed };
-        let engine = Engine::new(config, monotonic());
+        let engine = Engine::new(config, clock::now());
         self.handle.attach(engine, device).await.map_err(|error| {
             Failure::new(Cause::Failed, format!("cannot put WireGuard behind {name}: {error}"))
         })?;
@@ -232,7 +232,7 @@ impl Bridge {
     /// How every member is reached now, and the packets dropped by reason.
     pub(super) async fn links(&self) -> (BTreeMap<DeviceId, Link>, BTreeMap<String, u64>) {
         let Ok(Some(snapshot)) = self.handle.snapshot().await else { return Default::default() };
-        let now = monotonic();
+        let now = clock::now();
         let links = snapshot.peers.iter().filter_map(|peer| {
             let link = Link {
                 path: peer.path.as_ref().map(|path| view(path, now)),
@@ -261,7 +261,7 @@ impl Bridge {
         let device = |key: &PublicKey| self.devices.get(key).copied();
         Some(match event {
             engine::Event::PathChanged { peer, path } => {
-                Event::PathChanged { peer: device(&peer)?, path: path.map(|path| view(&path, monotonic())) }
+                Event::PathChanged { peer: device(&peer)?, path: path.map(|path| view(&path, clock::now())) }
             }
             engine::Event::WantCandidates { peer } => Event::WantCandidates { peer: device(&peer)? },
             engine::Event::Observed { address, .. } => Event::Observed { address },
