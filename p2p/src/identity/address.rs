@@ -136,7 +136,7 @@ const HASHED_ATTEMPTS: u32 = 32;
 pub struct AddressesUsedUp;
 
 /// The IPv4 address that `device` tries at its `attempt`, counted from 0: host bits are a hash of the key and
-/// the attempt. Never the network's first or last address. After [`HASHED_ATTEMPTS`] the address after the
+/// the attempt. Never the network's first or last address. After 32 hashes the address after the
 /// last hashed one is tried, and so on round the network, until each address had its turn.
 pub fn ipv4(subnet: &Subnet, device: &DeviceId, attempt: u32) -> Result<Ipv4Addr, AddressesUsedUp> {
     let hashed = attempt.min(HASHED_ATTEMPTS);

@@ -72,6 +72,11 @@ impl Joiner {
         Self { code, identity, wish, attempts: 0, invite: None }
     }
 
+    /// A newcomer that knows the Invite record's id already and need not ask.
+    pub fn for_invite(code: InviteCode, identity: Identity, wish: Wish, invite: RecordId) -> Self {
+        Self { invite: Some(invite), ..Self::new(code, identity, wish) }
+    }
+
     /// The first question.
     pub fn ask(&self, now: Timestamp) -> Request {
         Request::Ask { terms: self.code.terms(), now }

@@ -1,5 +1,4 @@
 //! Meshes for tests: records made by whoever, saying whatever, at whatever time.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::net::Ipv4Addr;
 
