@@ -251,6 +251,9 @@ impl Node {
 
     /// A peer sent something that is no message, or broke a limit.
     pub fn handle_violation(&mut self, peer: DeviceId, why: &str, now: Now) {
+        if self.conduct.is_cut_off(&peer) {
+            return;
+        }
         tracing::info!(peer = %peer.short(), why, "cutting a member off");
         self.conduct.strike(peer, now.instant);
         self.outputs.push_back(Output::CutOff(peer));

@@ -23,7 +23,7 @@ struct Record {
 }
 
 impl Conduct {
-    /// One more strike; cut off for twice as long as last time. Violations while cut off count once.
+    /// One more strike; cut off for twice as long as last time. More of the same meanwhile counts once.
     pub(super) fn strike(&mut self, peer: DeviceId, now: Instant) {
         let record = self.0.entry(peer).or_default();
         if record.until.is_none() {

@@ -12,6 +12,8 @@ use crate::{
 /// Messages waiting for one peer, which takes them one at a time. An honest peer is far ahead of that; one that never
 /// takes any gets no more, and the next comparison repairs what it missed.
 const QUEUE: usize = 512;
+/// How often a message is sent again that was not taken.
+const RETRIES: u32 = 3;
 /// How long a member that is out still hears of it before its connection is closed.
 pub(super) const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -35,10 +37,15 @@ impl Node {
     /// A peer took our message, or it was lost.
     pub fn handle_exchange_answer(&mut self, peer: DeviceId, id: SessionId, taken: bool, now: Now) {
         let Some(session) = self.sessions.get_mut(&peer).filter(|session| session.id == id) else { return };
-        session.telling = false;
-        if !taken {
-            // The connection is going, or the peer is too slow: what was queued is found again by a comparison.
+        let told = session.telling.take();
+        session.failures = if taken { 0 } else { session.failures + 1 };
+        if session.failures > RETRIES {
+            // The peer is too slow, or too old: a later comparison finds again what was queued.
             session.queue.clear();
+            session.failures = 0;
+        } else if !taken && let Some(message) = told {
+            // One of two connections went; the other still stands.
+            session.queue.push_front(message);
         }
         self.tell(peer, Vec::new());
         self.end_farewells(now);
@@ -46,7 +53,7 @@ impl Node {
 
     /// Whether everything we had to say was taken.
     pub fn is_flushed(&self) -> bool {
-        self.sessions.values().all(|session| !session.telling && session.queue.is_empty())
+        self.sessions.values().all(|session| session.telling.is_none() && session.queue.is_empty())
     }
 
     pub(super) fn start_exchange(&mut self, peer: DeviceId) {
@@ -67,10 +74,10 @@ impl Node {
         if session.queue.len() + messages.len() <= QUEUE {
             session.queue.extend(messages);
         }
-        if !session.telling
+        if session.telling.is_none()
             && let Some(message) = session.queue.pop_front()
         {
-            session.telling = true;
+            session.telling = Some(message.clone());
             self.outputs.push_back(Output::Exchange { peer, session: session.id, message });
         }
     }
@@ -123,8 +130,9 @@ impl Node {
         let before = self.farewells.len();
         let sessions = &self.sessions;
         self.farewells.retain(|peer, until| {
-            let telling =
-                sessions.get(peer).is_some_and(|session| session.telling || !session.queue.is_empty());
+            let telling = sessions
+                .get(peer)
+                .is_some_and(|session| session.telling.is_some() || !session.queue.is_empty());
             telling && now.instant < *until
         });
         if self.farewells.len() != before {

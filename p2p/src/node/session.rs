@@ -13,6 +13,11 @@ use crate::{membership::Message, record::Grants};
 /// and the peer called again: for the peer it is dead.
 const OLD: Duration = Duration::from_secs(5);
 
+/// Greetings that a peer may send in a minute. Each may hold 64 signatures to check; an honest one says hello when it
+/// connects and when its addresses or grants change.
+const GREETINGS: u32 = 60;
+const GREETINGS_EVERY: Duration = Duration::from_secs(60);
+
 /// One connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Link {
@@ -31,8 +36,12 @@ pub(super) struct Session {
     pub(super) greeting: bool,
     /// Something changed while it was.
     pub(super) greet_again: bool,
-    /// A message of the record exchange is on its way.
-    pub(super) telling: bool,
+    /// Greetings that the peer may still send, and since when they are counted.
+    greetings: (u32, Option<Instant>),
+    /// A message of the record exchange that is on its way.
+    pub(super) telling: Option<Message>,
+    /// How often in a row that failed.
+    pub(super) failures: u32,
     /// Those that follow.
     pub(super) queue: VecDeque<Message>,
     pub(super) round_trip: Option<Duration>,
@@ -49,7 +58,9 @@ impl Session {
             links: BTreeMap::new(),
             greeting: false,
             greet_again: false,
-            telling: false,
+            greetings: (GREETINGS, None),
+            telling: None,
+            failures: 0,
             queue: VecDeque::new(),
             round_trip: None,
             candidates: Vec::new(),
@@ -63,6 +74,19 @@ impl Session {
     pub(super) fn supersede(&self, now: Instant) -> Vec<ConnectionKey> {
         let old = |link: &Link| now.duration_since(link.since) >= OLD;
         self.links.iter().filter(|(_, link)| old(link)).map(|(key, _)| *key).collect()
+    }
+
+    /// Counts a greeting; `false` when there were too many.
+    pub(super) fn allow_greeting(&mut self, now: Instant) -> bool {
+        let (left, since) = &mut self.greetings;
+        let begun = *since.get_or_insert(now);
+        if now.duration_since(begun) >= GREETINGS_EVERY {
+            *left = GREETINGS;
+            *since = Some(now);
+        }
+        let allowed = *left > 0;
+        *left = left.saturating_sub(1);
+        allowed
     }
 
     /// Whether the peer is on this very machine, as far as we see.

@@ -14,8 +14,16 @@ use crate::{
 const SKEW_MS: i64 = 10 * 60 * 1000;
 
 impl Node {
-    /// A peer said hello; the answer is ours. `None` when it broke a limit.
+    /// A peer said hello; the answer is ours. `None` when it broke a limit, or is no member any more.
     pub fn handle_hello(&mut self, peer: DeviceId, hello: Hello, now: Now) -> Option<Hello> {
+        if !self.roster().is_member(&peer) {
+            return None;
+        }
+        let allowed = self.sessions.get_mut(&peer).is_none_or(|session| session.allow_greeting(now.instant));
+        if !allowed {
+            self.handle_violation(peer, "greetings without end", now);
+            return None;
+        }
         self.take_hello(peer, hello, now).then(|| self.hello_for(&peer, now))
     }
 

@@ -233,6 +233,18 @@ fn a_greeting_beyond_its_limits_is_a_violation() {
 }
 
 #[test]
+fn greetings_without_end_are_a_violation() {
+    let now = start();
+    let mut node = founder(&Disk::default(), now);
+    member(&mut node, 2, "nas", now);
+    let nas = identity(2).device_id();
+    connect(&mut node, nas, 1, false, now);
+    let answered = (0..1000).take_while(|_| node.handle_hello(nas, hello(now.wall), now).is_some()).count();
+    assert_eq!(answered, 60);
+    assert!(events(&mut node, now).iter().any(|event| matches!(event, Event::Misbehaved { .. })));
+}
+
+#[test]
 fn whoever_is_cut_off_may_come_back_after_a_pause_that_doubles() {
     let mut now = start();
     let mut node = founder(&Disk::default(), now);
@@ -320,6 +332,25 @@ fn an_answer_of_an_earlier_session_changes_nothing() {
     node.handle_exchange_answer(nas, old, false, now);
     assert!(!node.is_flushed());
     node.handle_exchange_answer(nas, new, true, now);
+    assert!(node.is_flushed());
+}
+
+#[test]
+fn a_message_that_was_not_taken_is_sent_again_but_not_for_ever() {
+    let now = start();
+    let mut node = founder(&Disk::default(), now);
+    member(&mut node, 2, "nas", now);
+    let nas = identity(2).device_id();
+    connect(&mut node, nas, 1, false, now);
+    let mut sent = 0;
+    while let Some(session) = outputs(&mut node, now)
+        .into_iter()
+        .find_map(|output| if let Output::Exchange { session, .. } = output { Some(session) } else { None })
+    {
+        sent += 1;
+        node.handle_exchange_answer(nas, session, false, now);
+    }
+    assert_eq!(sent, 4);
     assert!(node.is_flushed());
 }
 

@@ -1,6 +1,6 @@
 //! The protocols of a member: the gate first, then what everybody behind it may use.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use libp2p::{
     PeerId, StreamProtocol, identify,
@@ -12,7 +12,7 @@ use libp2p::{
 
 use super::{
     codec::Codec,
-    gate::{Gate, Guests, MembersOnly},
+    gate::{Gate, Guests, MembersOnly, Standing},
 };
 use crate::{
     invite,
@@ -82,6 +82,21 @@ impl Behaviour {
             kad: MembersOnly::new(kademlia(own, mesh), members_only),
             mdns: mdns.then(|| mdns_behaviour(own)).flatten().into(),
         }
+    }
+}
+
+impl Behaviour {
+    /// Renews the list of who may connect; who is off it is not told of by Kademlia either.
+    pub(super) fn admit(&mut self, list: BTreeMap<PeerId, Standing>) {
+        let kad = self.kad.inner();
+        let known: Vec<PeerId> = kad
+            .kbuckets()
+            .flat_map(|bucket| bucket.iter().map(|entry| *entry.node.key.preimage()).collect::<Vec<_>>())
+            .collect();
+        for peer in known.iter().filter(|peer| list.get(peer) != Some(&Standing::Member)) {
+            kad.remove_peer(peer);
+        }
+        self.gate.admit(list);
     }
 }
 

@@ -53,10 +53,12 @@ async fn read<T: Message>(io: &mut (impl AsyncRead + Unpin + Send), limit: usize
     if bytes.len() > limit {
         return Ok(Frame::Broken(format!("a message of more than {limit} bytes")));
     }
-    Ok(match codec::decode(&bytes, limit) {
-        Ok(message) => Frame::Message(message),
-        Err(error) => Frame::Broken(error.to_string()),
-    })
+    match codec::decode(&bytes, limit) {
+        Ok(message) => Ok(Frame::Message(message)),
+        // Closed without a word: the other side declines to answer, which is its right.
+        Err(_) if bytes.is_empty() => Err(io::ErrorKind::UnexpectedEof.into()),
+        Err(error) => Ok(Frame::Broken(error.to_string())),
+    }
 }
 
 async fn write<T: Message>(

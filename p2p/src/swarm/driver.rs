@@ -45,6 +45,8 @@ const WAITING_EVENTS: usize = 1024;
 const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
 /// How long the holder of an invite key may stay connected; people read the terms before they agree.
 const VISIT: Duration = Duration::from_secs(60);
+/// What a newcomer may ask on one connection: the terms, then to be let in under one name after the other.
+const VISIT_REQUESTS: u32 = 32;
 /// Addresses that one answer of Kademlia may bring for one member.
 const KAD_ADDRESSES: usize = 8;
 
@@ -62,6 +64,8 @@ pub(super) struct Visit {
     until: Instant,
     /// Where the newcomer's shared socket is, if it came by QUIC.
     address: Option<SocketAddr>,
+    /// What it has asked so far.
+    requests: u32,
 }
 
 /// The state of the task.
@@ -175,7 +179,7 @@ impl Driver {
                     let invitees = invitees.iter().map(|key| (key.to_peer_id(), Standing::Invitee));
                     let members = members.iter().map(|device| (device.to_peer_id(), Standing::Member));
                     let list = invitees.chain(members).collect();
-                    self.swarm.behaviour_mut().gate.admit(list);
+                    self.swarm.behaviour_mut().admit(list);
                 }
                 Output::Tunnel(addresses) => self.tunnel.replace(addresses),
                 Output::Event(event) => {
@@ -237,7 +241,7 @@ impl Driver {
         if !self.node.roster().is_member(&device) {
             // The gate let it in, so it holds an invite key.
             let until = now().instant + VISIT;
-            self.visits.insert(connection, Visit { until, address: udp.then_some(address) });
+            self.visits.insert(connection, Visit { until, address: udp.then_some(address), requests: 0 });
             return;
         }
         self.next_connection += 1;

@@ -2,7 +2,7 @@
 
 use libp2p::{Multiaddr, PeerId, identify, request_response};
 
-use super::{Driver, now};
+use super::{Driver, VISIT_REQUESTS, now};
 use crate::{
     discovery::Source,
     identity::DeviceId,
@@ -21,7 +21,15 @@ impl Driver {
         let request_response::Message::Request { request, channel, .. } = message else { return };
         match (request, DeviceId::from_peer_id(&peer)) {
             (Frame::Message(request), Some(key)) => {
-                let from = self.visits.get(&connection_id).and_then(|visit| visit.address);
+                let mut from = None;
+                if let Some(visit) = self.visits.get_mut(&connection_id) {
+                    visit.requests += 1;
+                    if visit.requests > VISIT_REQUESTS {
+                        self.swarm.close_connection(connection_id);
+                        return;
+                    }
+                    from = visit.address;
+                }
                 let response = self.node.handle_join(key, &request, from, now());
                 let _ = self.swarm.behaviour_mut().join.send_response(channel, Frame::Message(response));
             }

@@ -7,7 +7,7 @@ use crate::{
     invite::{InviteCode, InviteTerms},
     node::Event,
     record::RecordId,
-    swarm::JoinError,
+    swarm::{JoinError, Progress},
 };
 
 pub(super) fn uses(uses: u32) -> InviteTerms {
@@ -169,4 +169,65 @@ async fn the_witness_itself_and_those_it_is_connected_to_hear_of_the_newcomer() 
             _ => None,
         })
         .await;
+}
+
+#[tokio::test]
+async fn of_two_uses_in_a_partition_one_wins_everywhere_after_the_merge() {
+    let mut founder = Device::founder(1);
+    let mut nas = Device::new(2);
+    nas.join(&founder.invite(uses(1)).await, "nas").await;
+    founder.connected(nas.id()).await;
+    let code = founder.invite(uses(1)).await;
+    nas.knows(&code).await;
+
+    founder.stop().await;
+    nas.disconnected(founder.id()).await;
+    let (mut first, mut second) = (Device::new(3), Device::new(4));
+    first.join(&code, "first").await;
+    nas.roster(&["first", "founder", "nas"]).await;
+    nas.stop().await;
+    first.stop().await;
+    founder.start();
+    second.join(&code, "second").await;
+    founder.roster(&["founder", "nas", "second"]).await;
+
+    nas.start();
+    first.start();
+    for device in [&founder, &nas, &first] {
+        device.roster(&["first", "founder", "nas"]).await;
+    }
+    second.event(|event| matches!(event, Event::Removed).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_newcomer_reports_what_happens_on_the_way() {
+    let founder = Device::founder(1);
+    let code = founder.invite(uses(3)).await;
+    let seen = Device::new(2).progress(&code).await;
+    let [Progress::Searching, Progress::Terms(terms), Progress::Admitted] = &seen[..] else {
+        panic!("{seen:?}")
+    };
+    assert_eq!(terms.mesh_name.as_str(), "home");
+    assert_eq!((terms.uses, terms.members), (3, 1));
+    assert_eq!(terms.inviter.as_ref().unwrap().as_str(), "founder");
+}
+
+/// Runs other tests of this binary with the variable set; what they negotiate by QUIC and by TCP must not be in the file.
+#[test]
+fn session_secrets_are_not_logged() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("secrets");
+    for test in [
+        "a_newcomer_with_a_code_becomes_a_member_and_connects",
+        "a_newcomer_gets_in_by_tcp_where_udp_is_blocked",
+    ] {
+        let output = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", &format!("swarm::tests::newcomers::{test}")])
+            .env("SSLKEYLOGFILE", &log)
+            .output()
+            .unwrap();
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && stdout.contains("1 passed"), "{stdout}");
+        assert_eq!(std::fs::read(&log).unwrap_or_default(), b"", "{test}");
+    }
 }

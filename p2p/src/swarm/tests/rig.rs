@@ -18,7 +18,9 @@ use crate::{
     node::Event,
     record::{Founding, Name, found},
     store::Store,
-    swarm::{Handle, JoinError, JoinSettings, JoinedMesh, Settings, driver::now, join, start_member},
+    swarm::{
+        Handle, JoinError, JoinSettings, JoinedMesh, Progress, Settings, driver::now, join, start_member,
+    },
 };
 
 /// Nothing on loopback takes that long; a test that waits for it has failed.
@@ -195,7 +197,14 @@ impl Device {
         wish: &str,
         patience: Duration,
     ) -> Result<JoinedMesh, JoinError> {
-        self.ask(code, wish, false, patience).await
+        self.ask(code, wish, false, patience).await.0
+    }
+
+    /// Joins by a code; what was told meanwhile.
+    pub(crate) async fn progress(&self, code: &InviteCode) -> Vec<Progress> {
+        let (joined, mut progress) = self.ask(code, "newcomer", false, DEADLINE).await;
+        joined.unwrap();
+        std::iter::from_fn(|| progress.try_recv().ok()).collect()
     }
 
     pub(crate) async fn ask_in_with(
@@ -204,7 +213,7 @@ impl Device {
         wish: &str,
         name_is_asked_for: bool,
     ) -> Result<JoinedMesh, JoinError> {
-        self.ask(code, wish, name_is_asked_for, Duration::from_secs(8)).await
+        self.ask(code, wish, name_is_asked_for, Duration::from_secs(8)).await.0
     }
 
     async fn ask(
@@ -213,7 +222,7 @@ impl Device {
         wish: &str,
         name_is_asked_for: bool,
         patience: Duration,
-    ) -> Result<JoinedMesh, JoinError> {
+    ) -> (Result<JoinedMesh, JoinError>, mpsc::Receiver<Progress>) {
         let settings = JoinSettings {
             code: code.clone(),
             identity: self.identity.clone(),
@@ -223,8 +232,8 @@ impl Device {
             tunnel: BTreeSet::new(),
             patience,
         };
-        let (progress, _progress) = mpsc::channel(8);
-        join(settings, progress).await
+        let (progress, told) = mpsc::channel(8);
+        (join(settings, progress).await, told)
     }
 
     /// Joins by a code and runs.

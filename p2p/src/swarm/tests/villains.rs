@@ -125,3 +125,16 @@ async fn a_member_that_sends_forged_records_is_cut_off() {
     let message = Message::Give(vec![forged]).encode().unwrap();
     is_cut_off(&mut founder, &honest, &bad, message).await;
 }
+
+#[tokio::test]
+async fn a_member_that_declines_to_answer_is_not_punished() {
+    let (mut founder, honest, bad) = three().await;
+    // Speaks the exchange alone: the founder's greeting finds no answer.
+    let mut silent = Villain::new(&bad.identity, &mesh(&founder), "exchange");
+    let fate = silent.send(founder.address(), Message::Want(Vec::new()).encode().unwrap()).await;
+    assert!(matches!(fate, Fate::Answered), "{fate:?}");
+    founder.connected(bad.id()).await;
+    let peers = founder.handle().peers().await.unwrap();
+    assert_eq!(peers[&bad.id()].cut_offs, 0);
+    drop(honest);
+}
