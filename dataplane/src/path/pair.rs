@@ -9,6 +9,8 @@ use super::score::{Kind, Score};
 
 /// A ping is waited for at least this long before it counts as unanswered, and at least twice the round trip.
 const MIN_PATIENCE: Duration = Duration::from_millis(500);
+/// It is never waited for longer: a round trip above half of this was measured over a sleep, or is of no use.
+const MAX_PATIENCE: Duration = Duration::from_secs(3);
 /// Pings without an answer that are remembered: the search's 20 of 2 s and as many again.
 const MAX_OUTSTANDING: usize = 40;
 /// After this time a pong is no longer taken: no path worth having is that slow.
@@ -154,6 +156,6 @@ impl Pair {
     }
 
     fn patience(&self) -> Duration {
-        MIN_PATIENCE.max(self.last_rtt * 2)
+        (self.last_rtt * 2).clamp(MIN_PATIENCE, MAX_PATIENCE)
     }
 }

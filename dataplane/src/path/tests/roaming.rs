@@ -151,6 +151,19 @@ fn waking_from_suspend_sends_one_round() {
 }
 
 #[test]
+fn a_round_trip_measured_over_a_nap_does_not_make_us_wait_for_a_dead_path() {
+    let mut pipe = connected_pair();
+    pipe.with(0, |agent, now| agent.network_changed(now));
+    // The pong waits in the socket while the machine sleeps.
+    pipe.now += ms(8000);
+    pipe.run(ms(10));
+    assert!(pipe.ends[0].agent.info().unwrap().rtt >= ms(2000));
+    pipe.walls.extend([address(A_PUBLIC), address(B_PUBLIC)]);
+    pipe.talk(ms(8000));
+    assert_eq!(pipe.ends[0].agent.info(), None);
+}
+
+#[test]
 fn a_clearly_faster_path_takes_over_once() {
     let mut pipe = lan_pair();
     let slow = |pipe: &mut Pipe, a: &str, b: &str, delay| {
