@@ -1,4 +1,4 @@
-//! Devices: real engines on simulated hosts, under a control plane that always works.
+//! Devices: real engines on simulated hosts, under a control plane that works wherever the network does.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -126,9 +126,10 @@ impl Mesh {
         self.command(device, Command::SetRules { peer, rules });
     }
 
-    /// Two devices tell each other their candidates.
+    /// Two devices tell each other their candidates, unless a partition is between them.
     pub fn signal(&mut self, a: usize, b: usize) {
-        if self.signalling && self.signalled.insert((a.min(b), a.max(b))) {
+        let united = self.network.is_united(self.devices[a].host, self.devices[b].host);
+        if united && self.signalling && self.signalled.insert((a.min(b), a.max(b))) {
             self.signals.push_back((self.now + SIGNALLING, a, b));
         }
     }

@@ -139,6 +139,12 @@ impl Network {
         self.hosts[host.0].side = side;
     }
 
+    /// Whether no partition is between two hosts.
+    #[must_use]
+    pub fn is_united(&self, a: HostId, b: HostId) -> bool {
+        self.hosts[a.0].side == self.hosts[b.0].side
+    }
+
     /// The router of a realm.
     pub fn router(&mut self, realm: RealmId) -> Option<&mut Router> {
         self.realms[realm.0].router.as_mut().map(|(_, router)| router)

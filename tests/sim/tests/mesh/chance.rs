@@ -67,7 +67,7 @@ fn apply(mesh: &mut Mesh, realms: &[RealmId], transition: &Transition) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_happened_everybody_is_reached_again(
