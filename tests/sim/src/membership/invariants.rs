@@ -94,7 +94,8 @@ fn observed(world: &World, roster: &Roster) -> Outcome {
         .collect();
     let used_by = roster.invites().iter().filter(|(id, _)| invited.contains(id));
     Outcome {
-        members: roster.members().keys().filter_map(number).collect(),
+        // Whoever joined but has told no key yet, as the founder in an old copy, is in for the reference.
+        members: roster.members().keys().chain(roster.suspended().keys()).filter_map(number).collect(),
         used_by: used_by.map(|(id, state)| (*id, numbers(&state.used_by))).collect(),
     }
 }
