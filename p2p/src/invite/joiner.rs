@@ -53,6 +53,8 @@ pub struct Joiner {
     code: InviteCode,
     identity: Identity,
     wish: Wish,
+    /// The name asked for next.
+    name: Name,
     attempts: u32,
     invite: Option<RecordId>,
 }
@@ -69,7 +71,8 @@ pub enum Progress {
 impl Joiner {
     /// A newcomer that will be `identity` in the mesh of `code`.
     pub fn new(code: InviteCode, identity: Identity, wish: Wish) -> Self {
-        Self { code, identity, wish, attempts: 0, invite: None }
+        let name = wish.name.clone();
+        Self { code, identity, wish, name, attempts: 0, invite: None }
     }
 
     /// A newcomer that knows the Invite record's id already and need not ask.
@@ -115,7 +118,7 @@ impl Joiner {
             invite,
             key: invite_identity.device_id(),
             device: self.identity.device_id(),
-            name: self.wish.name.clone(),
+            name: self.name.clone(),
             os: self.wish.os.clone(),
             wireguard: self.identity.wireguard_public(&mesh, 0),
             epoch: 0,
@@ -134,9 +137,12 @@ impl Joiner {
     ) -> Result<Progress, JoinCheckError> {
         let records = match response {
             Response::Admitted { records } => records,
-            Response::Refused(Refusal::NameTaken { suggestion, .. }) if self.may_rename() => {
+            Response::Refused(Refusal::NameTaken { taken, suggestion }) if self.may_rename() => {
                 self.attempts += 1;
-                self.wish.name = suggestion.clone();
+                // Where many of one name come at once, the suggestion may be taken when it is asked for; the next
+                // one is for the name wished for, not for that with two numbers.
+                self.name =
+                    if *taken == self.wish.name { suggestion.clone() } else { self.wish.name.clone() };
                 return Ok(Progress::Retry(self.request()?));
             }
             Response::Refused(refusal) => return Err(refusal.clone().into()),

@@ -327,3 +327,26 @@ fn one_sequence_number_given_twice_is_noticed() {
     assert!(log.roster().equivocations()[&id(0)].contains(&invite.sequence));
     assert_eq!(mesh.members(), [0, 1]);
 }
+
+#[test]
+fn the_log_takes_a_record_only_after_what_it_builds_on() {
+    let mut mesh = Mesh::of_members(1);
+    let appointment = mesh.appoint(0, 1);
+    mesh.invite(1, 1);
+    let [genesis, rest @ ..] = mesh.records.as_slice() else { panic!("a mesh has a founder") };
+    for record in rest {
+        let extended = Log::new(mesh.id).extended(vec![record.clone()]);
+        assert!(matches!(extended.refused.as_slice(), [(_, LogError::Unanchored)]));
+    }
+    // Without the invite its Join stays out, without the appointment what is said under it.
+    let without = |id| mesh.records.iter().filter(move |record| record.id() != id).cloned().collect();
+    let invite = mesh.records[2].id();
+    assert_eq!(Log::from_records(mesh.id, without(invite)).len(), mesh.records.len() - 2);
+    assert_eq!(Log::from_records(mesh.id, without(appointment)).len(), mesh.records.len() - 2);
+    assert_eq!(Log::from_records(mesh.id, without(genesis.id())).len(), 0);
+    let log = mesh.log();
+    assert_eq!(
+        log.in_order(mesh.records.iter().rev().map(Verified::id)),
+        log.records().map(Verified::id).collect::<Vec<_>>()
+    );
+}
