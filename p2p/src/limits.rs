@@ -57,8 +57,9 @@ pub const INVITE_LIFETIME_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 60
 /// How far the clocks of a newcomer and a member may differ: less than a day is often a wrong time zone, which
 /// expiry can bear.
 pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(24 * 60 * 60);
-/// How often a newcomer that did not ask for a name tries the free one it is told.
-pub const NAME_ATTEMPTS: u32 = 5;
+/// How often a newcomer that did not ask for a name asks for the free one, which another may have got meanwhile, and
+/// for the next: covers some 30 devices of one name that join at once.
+pub const NAME_ATTEMPTS: u32 = 64;
 /// Addresses remembered for each peer: enough for home, work and travel, each with IPv4 and IPv6.
 pub const ADDRESSES_PER_PEER: usize = 8;
 /// Bytes of one stored setting, set of grants or list of addresses.

@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 
 use crate::identity::DeviceId;
 
-/// Up to this many others, all are neighbours.
-const ALL: usize = 16;
+/// Up to this many others, all are neighbours: a family with all its devices, whose keep-alives cost nothing.
+const ALL: usize = 32;
 
 /// The neighbours of `own` among `members` (which may or may not contain `own`).
 pub fn neighbours(own: &DeviceId, members: impl Iterator<Item = DeviceId>) -> BTreeSet<DeviceId> {

@@ -1,12 +1,16 @@
 //! Where a device is now: signed by it, passed on by others, short-lived, never in the log.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     identity::{DeviceId, Identity},
-    record::{MeshId, RecordError, Signable, Timestamp, Verified},
+    record::{MeshId, RecordError, RecordId, Signable, Timestamp, Verified},
 };
 
 /// A presence says nothing about where a device is an hour later. Twice the interval at which it is renewed, and more
@@ -48,7 +52,10 @@ impl Signable for Presence {
 
 /// The latest presence of each member.
 #[derive(Debug, Default)]
-pub struct Presences(BTreeMap<DeviceId, Verified<Presence>>);
+pub struct Presences {
+    latest: BTreeMap<DeviceId, Verified<Presence>>,
+    ids: BTreeSet<RecordId>,
+}
 
 impl Presences {
     /// Our own presence.
@@ -62,27 +69,37 @@ impl Presences {
         Verified::sign(Presence { mesh, device: identity.device_id(), issued_at: now, addresses }, identity)
     }
 
+    /// Whether these bytes are a presence that we have: then its signature need not be checked again.
+    pub fn knows(&self, bytes: &[u8]) -> bool {
+        self.ids.contains(&RecordId::from_bytes(*blake3::hash(bytes).as_bytes()))
+    }
+
     /// Takes a presence if it is of this mesh, not too old, and newer than what we have; says whether it was taken.
     pub fn insert(&mut self, presence: &Verified<Presence>, mesh: &MeshId, now: Timestamp) -> bool {
         let value = presence.value();
         if value.mesh != *mesh || !fresh(value, now) {
             return false;
         }
-        let newer = self.0.get(&value.device).is_none_or(|known| known.value().issued_at < value.issued_at);
+        let newer =
+            self.latest.get(&value.device).is_none_or(|known| known.value().issued_at < value.issued_at);
         if newer {
-            self.0.insert(value.device, presence.clone());
+            self.ids.insert(presence.id());
+            if let Some(old) = self.latest.insert(value.device, presence.clone()) {
+                self.ids.remove(&old.id());
+            }
         }
         newer
     }
 
     /// Drops what is too old and whoever is no member.
     pub fn retain(&mut self, keep: impl Fn(&DeviceId) -> bool, now: Timestamp) {
-        self.0.retain(|device, presence| keep(device) && fresh(presence.value(), now));
+        self.latest.retain(|device, presence| keep(device) && fresh(presence.value(), now));
+        self.ids = self.latest.values().map(Verified::id).collect();
     }
 
     /// The presences to pass on to `peer`, the latest first, at most `limit`.
     pub fn for_peer(&self, peer: &DeviceId, limit: usize) -> Vec<Vec<u8>> {
-        let mut presences: Vec<_> = self.0.iter().filter(|(device, _)| *device != peer).collect();
+        let mut presences: Vec<_> = self.latest.iter().filter(|(device, _)| *device != peer).collect();
         presences.sort_by_key(|(_, presence)| std::cmp::Reverse(presence.value().issued_at));
         presences.into_iter().take(limit).map(|(_, presence)| presence.bytes().to_vec()).collect()
     }

@@ -141,9 +141,9 @@ fn an_address_heard_during_a_call_is_tried_right_after_it() {
 
 #[test]
 fn a_small_mesh_is_fully_connected() {
-    let all: BTreeSet<DeviceId> = (0..17).map(device).collect();
+    let all: BTreeSet<DeviceId> = (0..33).map(device).collect();
     for own in &all {
-        assert_eq!(neighbours(own, all.iter().copied()).len(), 16);
+        assert_eq!(neighbours(own, all.iter().copied()).len(), 32);
     }
 }
 

@@ -123,6 +123,9 @@ impl Node {
             self.handle_address(peer, address, Source::Itself, now);
         }
         for bytes in &hello.presences {
+            if self.presences.knows(bytes) {
+                continue;
+            }
             match Verified::<Presence>::from_bytes(bytes) {
                 Ok(presence) => self.take_presence(&presence, &peer, near, now),
                 Err(error) => {

@@ -46,7 +46,7 @@ const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
 /// How long the holder of an invite key may stay connected; people read the terms before they agree.
 const VISIT: Duration = Duration::from_secs(60);
 /// What a newcomer may ask on one connection: the terms, then to be let in under one name after the other.
-const VISIT_REQUESTS: u32 = 32;
+const VISIT_REQUESTS: u32 = 128;
 /// Addresses that one answer of Kademlia may bring for one member.
 const KAD_ADDRESSES: usize = 8;
 
