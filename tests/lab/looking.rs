@@ -2,7 +2,7 @@
 
 use warren_netns::until;
 
-use crate::mesh::{MEET, agree, found, invite, join, own, peers, reaches, status, world};
+use crate::mesh::{LOST, MEET, agree, found, invite, join, own, peers, reaches, status, world};
 
 pub(crate) fn a_peer_answers_to_all_its_names_in_any_case() {
     let world = world();
@@ -20,7 +20,7 @@ pub(crate) fn a_peer_answers_to_all_its_names_in_any_case() {
     let _ = laptop.warren(&["ping", "printer", "-c", "1"]).expect_failure(5, "'printer' is unknown");
     // A device may not be pinged through itself, and a dead one is not confused with an unknown one.
     drop(_nas);
-    until(MEET, "the peer is offline", || (peers(&laptop)[0]["online"] == false).then_some(()));
+    until(LOST, "the peer is offline", || (peers(&laptop)[0]["online"] == false).then_some(()));
     let _ = laptop.warren(&["ping", "nas", "-c", "1"]).expect_failure(6, "nas");
 }
 
@@ -47,7 +47,7 @@ pub(crate) fn peers_are_listed_and_filtered() {
     assert_eq!(names("external,allows-routing"), [""; 0]);
     let _ = nas.warren(&["peers", "--filter", "sideways"]).expect_failure(2, "'sideways' is not a filter");
     guest.kill();
-    until(MEET, "the guest is offline", || (names("offline") == ["phone"]).then_some(()));
+    until(LOST, "the guest is offline", || (names("offline") == ["phone"]).then_some(()));
 
     let status = status(&nas);
     for field in ["version", "mesh", "device", "nat", "peers", "exit", "transfers"] {

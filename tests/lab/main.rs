@@ -74,7 +74,7 @@ fn main() -> ExitCode {
             a_machine_without_tun_is_told_so
             a_user_without_rights_is_told_what_to_run
             a_configuration_with_an_unknown_setting_is_refused
-            a_taken_interface_name_is_refused;
+            a_taken_interface_name_is_refused_before_anything_is_made;
         looking:
             a_peer_answers_to_all_its_names_in_any_case
             peers_are_listed_and_filtered

@@ -2,7 +2,7 @@
 
 use warren_netns::{Footprint, Machine};
 
-use crate::mesh::{START, STOP, device, found, invite, invites, restart, world};
+use crate::mesh::{START, STOP, device, found, invite, invites, restart, roster, world};
 
 /// A machine on its own.
 fn machine() -> (warren_netns::World, Machine) {
@@ -95,8 +95,14 @@ pub(crate) fn a_configuration_with_an_unknown_setting_is_refused() {
     refuses(&nas, &["--config", &file], 30, "ownership");
 }
 
-pub(crate) fn a_taken_interface_name_is_refused() {
-    let (_world, nas) = machine();
-    nas.shell("ip link add warren7 type veth peer name other");
-    refuses(&nas, &["--tun", "warren7"], 36, "warren7");
+pub(crate) fn a_taken_interface_name_is_refused_before_anything_is_made() {
+    let world = world();
+    let lan = world.lan("lan");
+    let (nas, laptop) = (world.machine("nas", &lan), world.machine("laptop", &lan));
+    let _nas = found(&nas);
+    let code = invite(&nas, &[]);
+    laptop.shell("ip link add warren7 type veth peer name other");
+    refuses(&laptop, &["--tun", "warren7"], 36, "warren7");
+    refuses(&laptop, &[&code, "--tun", "warren7"], 36, "warren7");
+    assert_eq!(roster(&nas).len(), 1, "the code is not used up for nothing");
 }

@@ -111,7 +111,7 @@ pub(crate) fn a_bad_or_taken_name_is_refused() {
     let _nas = found(&nas);
     let code = invite(&nas, &[]);
     for bad in ["two--dashes", "-dash", "with space", "a-name-longer-than-twenty-five"] {
-        let _ = laptop.up(&[&code, "--name", bad]).ends(START).expect_failure(20, "name");
+        let _ = laptop.up(&[&code, &format!("--name={bad}")]).ends(START).expect_failure(20, "name");
     }
     let _ = laptop.up(&[&code, "--name", "NAS"]).ends(MEET).expect_failure(19, "taken");
     let _laptop = join(&laptop, &code);

@@ -91,6 +91,8 @@ impl World {
         let builder = self.lab.add_device(name).iface("eth0", network.router.id());
         let device = self.built(builder.build());
         let machine = Machine::new(device, self.directory.path().join(name), self.warren.clone());
+        // The one outside lists the interfaces of another machine.
+        machine.shell("mount -t sysfs sysfs /sys");
         // The bridge takes a moment to give carrier; until then the machine's routes are marked as dead.
         until(CARRIER, "the cable gives carrier", || {
             machine.shell("ip -o link show eth0").contains("state UP").then_some(())
