@@ -14,7 +14,7 @@ use super::machine::{Signals, at, monotonic, within};
 use super::requests::Request;
 use super::session::Session;
 use super::state::{MeshDir, StateDir};
-use super::view;
+use super::{stranded, view};
 use crate::cli::Ui;
 use crate::config::Config;
 use crate::control::{Cause, Failure, JoinEvent, Notice, Path, Result};
@@ -47,6 +47,8 @@ pub(super) struct Core {
     notice_at: Option<tokio::time::Instant>,
     /// Until when [`Notice::Ready`] waits for a peer; none once it was given.
     ready_at: Option<tokio::time::Instant>,
+    /// When to see whether we are stranded.
+    look_at: tokio::time::Instant,
     pub(super) stopping: bool,
 }
 
@@ -58,6 +60,7 @@ enum Turn {
     Interfaces,
     Notice,
     Ready,
+    Look,
     Signal,
 }
 
@@ -86,6 +89,7 @@ impl Core {
             joined: None,
             notice_at: None,
             ready_at: None,
+            look_at: within(stranded::LOOK),
             stopping: false,
         })
     }
@@ -109,6 +113,7 @@ impl Core {
                 Turn::Interfaces => self.interfaces_changed().await,
                 Turn::Notice => self.show_change().await,
                 Turn::Ready => self.show_ready().await,
+                Turn::Look => self.look_around().await,
             }
         }
         (self.ui)(Notice::Stopping);
@@ -142,6 +147,7 @@ impl Core {
             () = interfaces.changed(&inside) => Turn::Interfaces,
             () = at(self.ready_at) => Turn::Ready,
             () = at(self.notice_at) => Turn::Notice,
+            () = at(Some(self.look_at)) => Turn::Look,
         }
     }
 
@@ -256,6 +262,13 @@ impl Core {
 
     fn changed(&mut self) {
         self.notice_at.get_or_insert_with(|| within(NOTICE_PAUSE));
+    }
+
+    async fn look_around(&mut self) {
+        self.look_at = within(stranded::LOOK);
+        if let Some(session) = &self.session {
+            session.look_around().await;
+        }
     }
 
     async fn show_change(&mut self) {

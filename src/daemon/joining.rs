@@ -4,6 +4,7 @@ use tokio::sync::mpsc;
 use warren_p2p::identity::Identity;
 use warren_p2p::invite::{InviteCode, TermsShown, Wish};
 use warren_p2p::record::Name;
+use warren_p2p::store::Store;
 use warren_p2p::swarm::{self, JoinSettings, JoinedMesh, PATIENCE, Progress};
 
 use super::bridge::Bridge;
@@ -16,6 +17,9 @@ use crate::control::{Admitted, Cause, Failure, JoinEvent, Result, Terms};
 
 /// Steps that may wait for whoever shows them.
 const STEPS: usize = 8;
+
+/// The setting that holds the code.
+const CODE: &str = "code";
 
 /// Joins the mesh of `code` and returns its folder, ready to be started. Nothing is left behind on failure.
 pub(super) async fn join(
@@ -87,7 +91,7 @@ async fn admitted(
     while let Ok(step) = steps.try_recv() {
         show(step);
     }
-    keep(draft, &joined)?;
+    keep(draft, code, &joined)?;
     let roster = joined.log.roster();
     let me = roster
         .member(&device)
@@ -102,11 +106,18 @@ async fn admitted(
     Ok(())
 }
 
-/// Puts the records on disk, and where to find the member that sent them.
-fn keep(draft: &MeshDir, joined: &JoinedMesh) -> Result<()> {
+/// Puts the records on disk, where to find the member that sent them, and the code (`stranded.rs` says why).
+fn keep(draft: &MeshDir, code: &InviteCode, joined: &JoinedMesh) -> Result<()> {
     draft.save(&joined.log)?;
     let store = draft.open_store()?;
+    store.put_setting(CODE, code.to_string().as_bytes()).map_err(failures::store)?;
     store.put_addresses(&joined.witness, &joined.addresses()).map_err(failures::store)
+}
+
+/// The code this device came by.
+pub(super) fn code_kept(store: &Store) -> Option<InviteCode> {
+    let kept = store.setting(CODE).ok()??;
+    std::str::from_utf8(&kept).ok()?.parse().ok()
 }
 
 fn shown(terms: &TermsShown) -> Terms {

@@ -28,6 +28,7 @@ mod ports;
 mod requests;
 mod session;
 mod state;
+mod stranded;
 mod view;
 
 use std::sync::Arc;

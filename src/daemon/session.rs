@@ -11,14 +11,15 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use warren_p2p::identity::DeviceId;
+use warren_p2p::invite::InviteCode;
 use warren_p2p::membership::{Member, Roster};
 use warren_p2p::node::Event;
 use warren_p2p::record::Grants;
 use warren_p2p::swarm::{self, Handle, Settings};
 
 use super::bridge::Bridge;
-use super::failures;
 use super::state::MeshDir;
+use super::{failures, joining, stranded};
 use crate::config::Config;
 use crate::control::{Cause, Failure, Result};
 use crate::host::{Change, Host};
@@ -37,6 +38,8 @@ pub(super) struct Session {
     observed: BTreeSet<SocketAddr>,
     /// Why a record could not be written last; none once one could.
     pub(super) store_failure: Option<String>,
+    /// The code this device came by, in case nobody but its witness has heard of it.
+    code: Option<InviteCode>,
 }
 
 impl Session {
@@ -49,6 +52,7 @@ impl Session {
     ) -> Result<Self> {
         let identity = dir.identity().map_err(failures::state)?;
         let (store, log) = dir.load()?;
+        let code = joining::code_kept(&store);
         let roster = Arc::clone(log.roster());
         let me = roster.member(&identity.device_id()).cloned().ok_or_else(|| removed(&roster))?;
         let secret = identity.wireguard_secret(&roster.mesh(), me.epoch);
@@ -69,7 +73,8 @@ impl Session {
         };
         let observed = BTreeSet::new();
         let peers = BTreeSet::new();
-        let mut session = Self { dir, me, swarm, events, roster, tun, peers, observed, store_failure: None };
+        let store_failure = None;
+        let mut session = Self { dir, me, swarm, events, roster, tun, peers, observed, store_failure, code };
         match session.take_place(config, bridge, host).await {
             Ok(()) => Ok(session),
             Err(failure) => {
@@ -199,6 +204,20 @@ impl Session {
     ) -> Result<()> {
         self.swarm.set_grants(*peer, grants.clone()).await.map_err(failures::command)?;
         bridge.set_grants(peer, &grants).await
+    }
+
+    /// When nobody of the mesh talks to us, asks those who have not heard of us to let us in.
+    pub(super) async fn look_around(&self) {
+        let Some(code) = &self.code else { return };
+        let Ok(links) = self.swarm.peers().await else { return };
+        let Some(code) = stranded::way_back(code, links.values()) else { return };
+        match self.dir.identity() {
+            Ok(identity) => {
+                let inside = tunnel_addresses(&self.roster);
+                tokio::spawn(stranded::ask(code, identity, self.me.clone(), inside));
+            }
+            Err(error) => tracing::warn!(%error, "the key of this device cannot be read any more"),
+        }
     }
 
     /// Whether nobody else is in the mesh.
