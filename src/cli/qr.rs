@@ -59,7 +59,7 @@ mod tests {
             let picture: Vec<Vec<char>> =
                 lines("warren1abc", ink).iter().map(|line| line.chars().collect()).collect();
             let read = |row: usize, column: usize| {
-                let half = if row % 2 == 0 { ['█', '▀'] } else { ['█', '▄'] };
+                let half = if row.is_multiple_of(2) { ['█', '▀'] } else { ['█', '▄'] };
                 half.contains(&picture[row / 2][column]) == (ink == Ink::Dark)
             };
             let modules =
