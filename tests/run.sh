@@ -83,7 +83,7 @@ run_lab() { nextest --profile lab --status-level pass; }
 
 run_docs() {
   cargo test --workspace --doc --quiet
-  RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --quiet
+  RUSTDOCFLAGS='-D warnings -A rustdoc::private_intra_doc_links' cargo doc --workspace --no-deps --document-private-items --quiet
 }
 
 run_licences() {

@@ -1,6 +1,6 @@
 //! The settings of a daemon: a flag beats the environment, the environment the file, the file the default.
 //!
-//! [`file`] reads the file as people write it and refuses what it does not know, with the line;
+//! [`mod@file`] reads the file as people write it and refuses what it does not know, with the line;
 //! [`resolve`] puts the sources together. What comes out is one [`Config`] in which nothing is left to
 //! decide: every field has a value, a unit and a default that is written beside it.
 

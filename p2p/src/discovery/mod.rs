@@ -4,7 +4,7 @@
 //! ([`presence`]), multicast DNS on the LAN, the mesh's own Kademlia. All end in one [`AddressBook`], eight a member,
 //! the ones that worked first; the store keeps it, so that a restart needs nobody's help.
 //!
-//! [`neighbours`] says with whom to stay connected (everybody in a small mesh, about 20 in a large one), [`DialPlan`]
+//! [`mod@neighbours`] says with whom to stay connected (everybody in a small mesh, about 20 in a large one), [`DialPlan`]
 //! when to call them: at once at the start and after a change of network, then with growing pauses.
 //!
 //! An address is an IP and a port, since QUIC and TCP share the port number. Addresses inside the tunnel never enter

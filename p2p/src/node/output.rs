@@ -47,7 +47,7 @@ pub enum Output {
         /// What.
         message: Message,
     },
-    /// Say hello; the answer comes back by [`Node::handle_hello_answer`].
+    /// Say hello; the answer comes back by [`Node::handle_hello_answer`](super::Node::handle_hello_answer).
     Hello {
         /// To whom.
         peer: DeviceId,

@@ -1,4 +1,4 @@
-//! How libp2p is assembled here: the shell around the [`Node`](crate::node::Node).
+//! How libp2p is assembled here: the shell around the [`Node`].
 //!
 //! ```text
 //! shared UDP sockets ─ quic ─┐                  ┌─ gate ─ join                      (invite holders: this alone)
@@ -6,7 +6,7 @@
 //!                                               └─ members only: exchange, signal, identify, ping, kad      mdns
 //! ```
 //!
-//! [`join`] makes a swarm whose identity is the invite key and ends with the records of the mesh. [`start_member`] makes
+//! [`fn@join`] makes a swarm whose identity is the invite key and ends with the records of the mesh. [`start_member`] makes
 //! a swarm whose identity is the device, on the same sockets. One task (`driver.rs`) carries everything between swarm,
 //! node and daemon; the store is written by it alone.
 //!

@@ -2,7 +2,7 @@
 //!
 //! A [`World`] holds everybody who will ever be a member. The first of them founds the mesh. Each step is a
 //! [`Transition`]; what cannot be done in the present state is done by nobody and changes nothing. After each step
-//! [`invariants::check`] compares every log with [`reference`], which is told who said what but knows no log.
+//! [`invariants::check`] compares every log with [`mod@reference`], which is told who said what but knows no log.
 //!
 //! Who connects to whom follows the gate of the real swarm: both must see the other as a member, and be on the same side
 //! of the partition.
