@@ -87,7 +87,7 @@ run_docs() {
 }
 
 run_licences() {
-  if command -v cargo-deny >/dev/null; then cargo deny --log-level error check
+  if command -v cargo-deny >/dev/null; then cargo deny --log-level error check licenses bans sources
   else say "skipped: cargo-deny is not installed (cargo install --locked cargo-deny)"
   fi
 }

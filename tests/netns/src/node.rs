@@ -1,6 +1,7 @@
 //! Anything with a network namespace in which commands run: a machine or a router.
 
 use std::io::{Read, Write};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -35,6 +36,8 @@ impl Node {
                 None => tied.env_remove(name),
             };
         }
+        // Ctrl+C is for whoever built the world, who ends it in order.
+        tied.process_group(0);
         tied.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let spawned = match self {
             Self::Device(device) => device.spawn_command_sync(tied),
