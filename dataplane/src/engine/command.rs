@@ -67,6 +67,9 @@ pub enum Command {
         /// Its new rules.
         rules: Rules,
     },
+    /// The networks that the machine's interfaces are in, as an address and its prefix length in bits: who is reached
+    /// within one of them is on the LAN, whatever the addresses look like.
+    SetLocalNetworks(Vec<(IpAddr, u8)>),
     /// The machine's addresses or routes changed: verify every path again.
     NetworkChanged,
     /// Send an ICMP echo through the tunnel; `Event::Pong` or `Event::PingTimedOut` follows.

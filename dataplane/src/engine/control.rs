@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::Engine;
@@ -20,6 +21,13 @@ impl Engine {
             Command::RemovePeer(key) => self.remove_peer(&key),
             Command::SetCandidates { peer, candidates } => self.set_candidates(&peer, candidates, now),
             Command::SetRules { peer, rules } => self.remote(&peer).map(|remote| remote.rules = rules),
+            Command::SetLocalNetworks(networks) => {
+                self.networks = networks.into();
+                for remote in self.remotes.iter_mut().flatten() {
+                    remote.path.set_local_networks(Arc::clone(&self.networks));
+                }
+                Ok(())
+            }
             Command::NetworkChanged => {
                 self.network_changed(now);
                 Ok(())
@@ -79,7 +87,8 @@ impl Engine {
         let index = self.peers.tunnel_index(id);
         let tunnel = Tunnel::new(&self.device, &key, preshared_key, index);
         let seed = self.config.seed.wrapping_add(u64::from(index)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let agent = Agent::new(ProbeKey(*secret), self.public_key < key, seed, now);
+        let mut agent = Agent::new(ProbeKey(*secret), self.public_key < key, seed, now);
+        agent.set_local_networks(Arc::clone(&self.networks));
         self.tags.insert(agent.tag_in(), id);
         let mut remote = Remote::new(id, Peer::new(key, tunnel), agent);
         remote.preshared_key = preshared_key;

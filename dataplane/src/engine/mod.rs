@@ -48,6 +48,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use command::{Command, CommandError, Config, PeerConfig};
@@ -85,6 +86,8 @@ pub struct Engine {
     tags: BTreeMap<[u8; 8], PeerId>,
     /// Where authentic probes came from last: one address a peer.
     neighbours: BTreeMap<SocketAddr, PeerId>,
+    /// The networks of this machine's interfaces.
+    networks: Arc<[(IpAddr, u8)]>,
     filter: Filter<PeerId>,
     pings: Pings,
     timers: Timers,
@@ -105,6 +108,7 @@ impl Engine {
             allowed_ips: AllowedIps::default(),
             tags: BTreeMap::new(),
             neighbours: BTreeMap::new(),
+            networks: Arc::default(),
             filter: Filter::default(),
             pings: Pings::new(config.seed),
             timers: Timers::default(),

@@ -80,6 +80,8 @@ struct Attached {
     engine: Engine,
     /// None once the device was taken away from us.
     tun: Option<Tun>,
+    /// None once that was told.
+    gone: Option<oneshot::Sender<io::Error>>,
 }
 
 /// Working memory.
@@ -143,7 +145,11 @@ impl Turns {
         match order {
             Order::Attach(both, answer) => {
                 let (engine, tun) = *both;
-                let opened = tun.open().map(|tun| self.attached = Some(Attached { engine, tun: Some(tun) }));
+                let opened = tun.open().map(|tun| {
+                    let (gone, told) = oneshot::channel();
+                    self.attached = Some(Attached { engine, tun: Some(tun), gone: Some(gone) });
+                    told
+                });
                 let _ = answer.send(opened);
             }
             Order::Detach(answer) => {
@@ -203,7 +209,7 @@ impl Turns {
     /// One read of the TUN device. False: there was nothing, or what was read before must be sent first.
     fn read_tun(&mut self) -> bool {
         let congested = self.sockets.iter().any(|socket| !socket.blocked.is_empty());
-        let Some(Attached { engine, tun }) = &mut self.attached else {
+        let Some(Attached { engine, tun, gone }) = &mut self.attached else {
             return false;
         };
         let Some(device) = tun.as_mut().filter(|_| !congested) else {
@@ -217,8 +223,11 @@ impl Turns {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
             Err(error) => {
                 if is_gone(&error) {
-                    tracing::error!(%error, "the TUN device was taken away; no packets until the next start");
                     *tun = None;
+                    if let Some(gone) = gone.take() {
+                        // Nobody listening is nobody to tell.
+                        let _ = gone.send(error);
+                    }
                 } else {
                     tracing::debug!(%error, "a TUN read failed");
                     engine.count(Reason::OutboundMalformed, 1);
@@ -250,7 +259,7 @@ impl Turns {
                 }
             }
         }
-        let Some(Attached { engine, tun }) = &mut self.attached else {
+        let Some(Attached { engine, tun, .. }) = &mut self.attached else {
             return;
         };
         while let Some(run) = engine.poll_transmit() {

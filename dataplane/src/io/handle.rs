@@ -24,10 +24,14 @@ pub enum CommandFailed {
     Refused(#[from] CommandError),
 }
 
+/// Tells when the kernel takes an attached TUN device away, because somebody removed the interface. Closes without a
+/// word when the device is detached.
+pub type TunGone = oneshot::Receiver<std::io::Error>;
+
 /// What the driver is asked.
 #[derive(Debug)]
 pub(super) enum Order {
-    Attach(Box<(Engine, TunDevice)>, oneshot::Sender<std::io::Result<()>>),
+    Attach(Box<(Engine, TunDevice)>, oneshot::Sender<std::io::Result<TunGone>>),
     Detach(oneshot::Sender<()>),
     Command(Command, oneshot::Sender<Result<(), CommandFailed>>),
     Snapshot(oneshot::Sender<Option<Snapshot>>),
@@ -45,8 +49,9 @@ impl Handle {
         Self { orders }
     }
 
-    /// Let `engine` carry packets between `tun` and the sockets. What was attached before goes.
-    pub async fn attach(&self, engine: Engine, tun: TunDevice) -> std::io::Result<()> {
+    /// Let `engine` carry packets between `tun` and the sockets. What was attached before goes. When the answer
+    /// fires, nothing is carried any more; attach another device.
+    pub async fn attach(&self, engine: Engine, tun: TunDevice) -> std::io::Result<TunGone> {
         let attached = self.ask(|answer| Order::Attach(Box::new((engine, tun)), answer)).await;
         attached.map_err(std::io::Error::other)?
     }

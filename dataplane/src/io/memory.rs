@@ -1,5 +1,6 @@
 //! A TUN device in memory: the other end is a test or a program, not a kernel.
 
+use std::io;
 use std::task::{Context, Poll};
 
 use tokio::sync::mpsc;
@@ -43,19 +44,23 @@ pub(super) fn pair() -> (DriverEnd, MemoryTun) {
 }
 
 impl DriverEnd {
-    pub(super) fn try_recv(&mut self) -> Option<Vec<u8>> {
-        self.early.take().or_else(|| self.from.try_recv().ok())
+    /// The errors are those of a kernel's device: nothing there, or the device was deleted.
+    pub(super) fn try_recv(&mut self) -> io::Result<Vec<u8>> {
+        if let Some(early) = self.early.take() {
+            return Ok(early);
+        }
+        self.from.try_recv().map_err(|error| match error {
+            mpsc::error::TryRecvError::Empty => io::ErrorKind::WouldBlock.into(),
+            mpsc::error::TryRecvError::Disconnected => rustix::io::Errno::BADFD.into(),
+        })
     }
 
-    /// Ready when `try_recv` has something. A device whose other end is gone is never ready.
+    /// Ready when `try_recv` has something to say.
     pub(super) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.early.is_none() {
-            match self.from.poll_recv(cx) {
-                Poll::Ready(Some(packet)) => self.early = Some(packet),
-                Poll::Ready(None) | Poll::Pending => return Poll::Pending,
-            }
+        if self.early.is_some() {
+            return Poll::Ready(());
         }
-        Poll::Ready(())
+        self.from.poll_recv(cx).map(|packet| self.early = packet)
     }
 
     /// False: the other end is full or gone.

@@ -35,7 +35,7 @@ mod udp;
 mod tests;
 
 pub use driver::Driver;
-pub use handle::{CommandFailed, Handle, Stopped};
+pub use handle::{CommandFailed, Handle, Stopped, TunGone};
 pub use lane::{LanePoller, QuicLane};
 pub use memory::MemoryTun;
 pub use quinn_udp::{EcnCodepoint, RecvMeta, Transmit};

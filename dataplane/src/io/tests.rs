@@ -22,6 +22,7 @@ struct Node {
     handle: Handle,
     events: mpsc::Receiver<Event>,
     tun: MemoryTun,
+    gone: TunGone,
     lane: QuicLane,
     address: SocketAddr,
 }
@@ -51,8 +52,8 @@ async fn node(number: u8, v6: bool) -> Node {
     let (lane, address) = (socket.quic_lane(), socket.local_addr().unwrap());
     let (handle, events) = Driver::start(vec![socket]).unwrap();
     let (device, tun) = TunDevice::memory("test", MTU);
-    handle.attach(engine(number), device).await.unwrap();
-    Node { handle, events, tun, lane, address }
+    let gone = handle.attach(engine(number), device).await.unwrap();
+    Node { handle, events, tun, gone, lane, address }
 }
 
 async fn introduce(node: &Node, number: u8, address: SocketAddr) {
@@ -235,4 +236,17 @@ fn a_tun_device_needs_a_name_that_is_possible_and_free() {
 fn the_clock_does_not_run_backwards() {
     let first = clock::now();
     assert!(clock::now() >= first);
+}
+
+#[tokio::test]
+async fn a_device_taken_away_is_told_and_one_that_was_detached_is_not() {
+    let one = node(1, false).await;
+    drop(one.tun);
+    let error = timeout(PATIENCE, one.gone).await.unwrap().unwrap();
+    assert_eq!(error.raw_os_error(), Some(77), "EBADFD, as a deleted TUN device says");
+    one.handle.detach().await.unwrap();
+    let (device, _tun) = TunDevice::memory("test", MTU);
+    let gone = one.handle.attach(engine(1), device).await.unwrap();
+    one.handle.detach().await.unwrap();
+    assert!(timeout(PATIENCE, gone).await.unwrap().is_err());
 }

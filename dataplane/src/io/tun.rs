@@ -144,15 +144,14 @@ impl Tun {
             }
             Kind::Memory(end) => {
                 for (place, size) in self.packets.iter_mut().zip(&mut self.sizes) {
-                    let Some(packet) = end.try_recv() else {
-                        break;
+                    let packet = match end.try_recv() {
+                        Ok(packet) => packet,
+                        Err(_) if self.filled > 0 => break,
+                        Err(error) => return Err(error),
                     };
                     *size = packet.len();
                     *place = packet;
                     self.filled += 1;
-                }
-                if self.filled == 0 {
-                    return Err(io::ErrorKind::WouldBlock.into());
                 }
             }
         }

@@ -1,7 +1,8 @@
 //! The agent of one peer: its inputs and outputs. What to send when is in `schedule.rs`, which pair to use in `choice.rs`.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::budget::Bucket;
@@ -46,6 +47,8 @@ pub struct Agent {
     pub(super) ours_is_smaller: bool,
 
     pub(super) pairs: Vec<Pair>,
+    /// The networks of this machine's interfaces.
+    pub(super) networks: Arc<[(IpAddr, u8)]>,
     /// Where WireGuard sends.
     pub(super) active: Option<SocketAddr>,
     /// Since when `active` is what it is.
@@ -92,6 +95,7 @@ impl Agent {
             proof: 0,
             ours_is_smaller,
             pairs: Vec::new(),
+            networks: Arc::default(),
             active: None,
             active_since: now,
             challenger: None,
@@ -171,6 +175,12 @@ impl Agent {
         // The peer may signal because it does not hear us any more.
         self.doubt_active(now);
         self.run(now);
+    }
+
+    /// The networks that this machine's interfaces are in, as an address and its prefix length in bits. If a path becomes
+    /// another kind by that, its next pong tells.
+    pub fn set_local_networks(&mut self, networks: Arc<[(IpAddr, u8)]>) {
+        self.networks = networks;
     }
 
     /// Our own network changed: nothing known of any pair holds, so all are tried at once. The active one carries on until it misses answers.

@@ -46,6 +46,20 @@ pub(crate) fn is_private(address: IpAddr) -> bool {
     }
 }
 
+/// Whether `address` lies in the network of `prefix` leading bits that `one` of its addresses stands for.
+pub(crate) fn is_within(address: IpAddr, (one, prefix): (IpAddr, u8)) -> bool {
+    let prefix = u32::from(prefix);
+    match (address, one) {
+        (IpAddr::V4(address), IpAddr::V4(one)) => {
+            (address.to_bits() ^ one.to_bits()).leading_zeros() >= prefix.min(32)
+        }
+        (IpAddr::V6(address), IpAddr::V6(one)) => {
+            (address.to_bits() ^ one.to_bits()).leading_zeros() >= prefix.min(128)
+        }
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,6 +84,20 @@ mod tests {
     fn an_address_has_one_form() {
         assert_eq!(usable(address("[::ffff:192.0.2.1]:7")), Some(address("192.0.2.1:7")));
         assert_eq!(usable(address("[2001:db8::1]:7")), Some(address("[2001:db8::1]:7")));
+    }
+
+    #[test]
+    fn a_network_holds_what_shares_its_leading_bits() {
+        let within = |address: &str, one: &str, prefix| {
+            is_within(address.parse().unwrap(), (one.parse().unwrap(), prefix))
+        };
+        assert!(within("192.0.2.200", "192.0.2.1", 24));
+        assert!(!within("192.0.3.1", "192.0.2.1", 24));
+        assert!(within("2001:db8:0:1::2", "2001:db8:0:1::1", 64));
+        assert!(!within("2001:db8:0:2::2", "2001:db8:0:1::1", 64));
+        assert!(within("192.0.2.1", "192.0.2.1", 32));
+        assert!(!within("192.0.2.2", "192.0.2.1", 32));
+        assert!(!within("::ffff:192.0.2.1", "192.0.2.1", 0));
     }
 
     #[test]

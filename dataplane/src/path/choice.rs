@@ -121,7 +121,8 @@ impl Agent {
     }
 
     fn consider_better(&mut self, active: SocketAddr, now: Instant) {
-        let Some(current) = self.pairs.iter().find(|pair| pair.address == active).and_then(Pair::score)
+        let Some(current) =
+            self.pairs.iter().find(|pair| pair.address == active).and_then(|pair| self.score(pair))
         else {
             return;
         };
@@ -133,7 +134,7 @@ impl Agent {
         };
         let fit = |address: SocketAddr| {
             let pair = self.pairs.iter().find(|pair| pair.address == address && pair.is_fit(now))?;
-            Some((pair.score().filter(|score| leads(*score))?, pair.verified?.pongs))
+            Some((self.score(pair).filter(|score| leads(*score))?, pair.verified?.pongs))
         };
         // The one on trial stays on trial while it leads; another, even better, gets its own later.
         if let Some(challenger) = &self.challenger
@@ -158,9 +159,13 @@ impl Agent {
             .filter(|pair| {
                 answered_since.is_none_or(|since| pair.verified.as_ref().is_some_and(|v| v.at >= since))
             })
-            .filter_map(|pair| Some((pair.score()?, pair.address)))
+            .filter_map(|pair| Some((self.score(pair)?, pair.address)))
             .min()
             .map(|(_, address)| address)
+    }
+
+    fn score(&self, pair: &Pair) -> Option<Score> {
+        pair.score(&self.networks)
     }
 
     /// Tells of the path in use if it is another one than was told last, and keeps its round trip.
@@ -172,7 +177,9 @@ impl Agent {
             return;
         };
         // Not verified yet: the next pong, or its absence, will tell.
-        let Some(score) = self.pairs.iter().find(|pair| pair.address == active).and_then(Pair::score) else {
+        let Some(score) =
+            self.pairs.iter().find(|pair| pair.address == active).and_then(|pair| self.score(pair))
+        else {
             return;
         };
         match &mut self.info {

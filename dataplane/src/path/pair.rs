@@ -1,7 +1,7 @@
 //! One pair: what was sent to an address, what came back, and how long that took.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::candidate::Source;
@@ -142,9 +142,9 @@ impl Pair {
         self.verified.is_some() && self.missed(now) < UNFIT_MISSES
     }
 
-    /// What the pair is worth, once verified.
-    pub(crate) fn score(&self) -> Option<Score> {
-        self.verified.as_ref().map(|v| Score { kind: Kind::of(self.address, v.seen), rtt: v.rtt })
+    /// What the pair is worth, once verified, on a machine with interfaces in these networks.
+    pub(crate) fn score(&self, networks: &[(IpAddr, u8)]) -> Option<Score> {
+        self.verified.as_ref().map(|v| Score { kind: Kind::of(self.address, v.seen, networks), rtt: v.rtt })
     }
 
     fn unanswered(&self) -> impl Iterator<Item = Instant> {

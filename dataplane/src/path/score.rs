@@ -3,12 +3,12 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::candidate::is_private;
+use super::candidate::{is_private, is_within};
 
 /// A way to the peer, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
-    /// Within one site: both ends use private addresses, or one IPv6 /64.
+    /// Within one site: in a network of one of our interfaces, both ends use private addresses, or one IPv6 /64.
     Lan,
     /// Over the Internet, with nobody between us.
     Direct,
@@ -19,14 +19,16 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The kind of a pair without a relay: the peer's address, and ours as the peer saw it.
+    /// The kind of a pair without a relay: the peer's address, ours as the peer saw it, and our interfaces' networks.
     #[must_use]
-    pub fn of(endpoint: SocketAddr, seen: SocketAddr) -> Self {
-        let on_link = match (endpoint.ip(), seen.ip()) {
+    pub fn of(endpoint: SocketAddr, seen: SocketAddr, networks: &[(IpAddr, u8)]) -> Self {
+        let is_here = networks.iter().any(|network| is_within(endpoint.ip(), *network));
+        let one_subnet = match (endpoint.ip(), seen.ip()) {
             (IpAddr::V6(theirs), IpAddr::V6(ours)) => theirs.octets()[..8] == ours.octets()[..8],
             (IpAddr::V4(_) | IpAddr::V6(_), IpAddr::V4(_) | IpAddr::V6(_)) => false,
         };
-        if on_link || (is_private(endpoint.ip()) && is_private(seen.ip())) { Self::Lan } else { Self::Direct }
+        let inside = is_private(endpoint.ip()) && is_private(seen.ip());
+        if is_here || one_subnet || inside { Self::Lan } else { Self::Direct }
     }
 }
 
@@ -88,7 +90,8 @@ mod tests {
 
     #[test]
     fn a_path_is_lan_only_when_both_ends_are_inside() {
-        let kind = |endpoint: &str, seen: &str| Kind::of(endpoint.parse().unwrap(), seen.parse().unwrap());
+        let kind =
+            |endpoint: &str, seen: &str| Kind::of(endpoint.parse().unwrap(), seen.parse().unwrap(), &[]);
         assert_eq!(kind("192.168.0.2:1", "192.168.0.3:1"), Kind::Lan);
         assert_eq!(kind("192.168.0.2:1", "203.0.113.1:1"), Kind::Direct);
         assert_eq!(kind("203.0.113.1:1", "203.0.113.2:1"), Kind::Direct);

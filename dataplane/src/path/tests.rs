@@ -99,6 +99,22 @@ fn a_lan_is_chosen_before_the_internet() {
 }
 
 #[test]
+fn an_address_in_a_network_of_our_own_is_lan_however_public_it_looks() {
+    let mut pipe = public_pair();
+    pipe.with(0, |agent, _| agent.set_local_networks([(address(B_PUBLIC).ip(), 24)].into()));
+    pipe.introduce(&[address(A_PUBLIC)], &[address(B_PUBLIC)]);
+    pipe.run(ms(3000));
+    assert_eq!(pipe.ends[0].agent.info().unwrap().kind, Kind::Lan);
+    assert_eq!(pipe.ends[1].agent.info().unwrap().kind, Kind::Direct, "each knows its own interfaces");
+    pipe.with(0, |agent, now| {
+        agent.set_local_networks([].into());
+        agent.want(now);
+    });
+    pipe.run(ms(60_000));
+    assert_eq!(pipe.ends[0].agent.info().unwrap().kind, Kind::Direct, "the interface is gone");
+}
+
+#[test]
 fn a_lan_that_answers_late_is_taken_after_a_while() {
     let mut pipe = lan_pair();
     pipe.delays.insert(address(A_LAN), ms(60));

@@ -140,6 +140,24 @@ fn a_ping_is_answered_end_to_end_and_the_answer_stays_inside() {
 }
 
 #[test]
+fn a_peer_within_a_network_of_an_interface_is_on_the_lan_whenever_it_came() {
+    let kinds = |world: &mut World| {
+        let snapshot = world.host(1).engine.snapshot();
+        snapshot.peers.iter().map(|peer| peer.path.map(|path| path.kind)).collect::<Vec<_>>()
+    };
+    let mut world = World::new(2);
+    world.connect();
+    assert_eq!(kinds(&mut world), [Some(crate::path::Kind::Direct)]);
+    let here = world.host(2).address.ip();
+    world.command(1, Command::SetLocalNetworks(vec![(here, 24)])).unwrap();
+    world.command(1, Command::RemovePeer(key(2))).unwrap();
+    world.introduce(1, 2);
+    world.send(1, &[packet(v4(1), v4(2), 100)]);
+    world.run(Duration::from_secs(2));
+    assert_eq!(kinds(&mut world), [Some(crate::path::Kind::Lan)]);
+}
+
+#[test]
 fn a_ping_without_answer_times_out() {
     let mut world = World::new(2);
     world.command(1, Command::Ping { peer: key(2), token: 5 }).unwrap();
