@@ -11,13 +11,18 @@ use crate::{identity::DeviceId, record::Timestamp};
 
 /// Addresses kept of one member: a few interfaces, both families, the NAT, and yesterday's network.
 const PER_MEMBER: usize = 8;
+/// Of these, for addresses that have not worked yet: otherwise a device that has been in eight places would not be found
+/// in the ninth.
+const UNTRIED: usize = 3;
+/// And of these, for addresses that anybody may have made up: they must not crowd out what the device says itself.
+const UNSIGNED: usize = 2;
 
 /// Who told us an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Source {
-    /// Another member, or the mesh's Kademlia.
+    /// The mesh's Kademlia: whatever other members say.
     Hearsay,
-    /// The member itself.
+    /// The member itself, perhaps passed on with its signature.
     Itself,
     /// Multicast DNS on the LAN.
     Lan,
@@ -143,6 +148,25 @@ impl AddressBook {
 
 fn sort(entries: &mut Vec<Remembered>) {
     entries.sort_by_key(|remembered| std::cmp::Reverse(remembered.rank()));
+    if entries.len() <= PER_MEMBER {
+        return;
+    }
+    let untried = entries.iter().filter(|remembered| remembered.succeeded.is_none()).count();
+    let (mut tried_left, mut hearsay_left) = (PER_MEMBER - untried.min(UNTRIED), UNSIGNED);
+    let hearsay_alone =
+        entries.iter().all(|known| known.succeeded.is_some() || known.source == Source::Hearsay);
+    entries.retain(|remembered| {
+        let left = match (remembered.succeeded, remembered.source) {
+            (Some(_), _) => &mut tried_left,
+            (None, Source::Hearsay) if !hearsay_alone => &mut hearsay_left,
+            (None, Source::Hearsay | Source::Itself | Source::Lan | Source::Door | Source::Connection) => {
+                return true;
+            }
+        };
+        let keep = *left > 0;
+        *left = left.saturating_sub(1);
+        keep
+    });
     entries.truncate(PER_MEMBER);
 }
 

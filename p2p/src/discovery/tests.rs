@@ -188,3 +188,30 @@ fn a_presence_that_somebody_else_signed_is_none() {
     let claim = Presence { mesh, device: device(1), issued_at: at(0), addresses: Vec::new() };
     assert!(Verified::sign(claim, &identity(2)).is_err());
 }
+
+#[test]
+fn a_device_that_has_been_in_many_places_is_found_in_the_next() {
+    let mut book = AddressBook::default();
+    for last in 1..=20 {
+        book.succeeded(device(1), address(last), at(u64::from(last)));
+    }
+    assert!(book.heard(device(1), address(100), Source::Itself, at(100)));
+    assert!(book.heard(device(1), address(101), Source::Lan, at(101)));
+    let addresses = book.addresses(&device(1));
+    assert_eq!(addresses.len(), 8);
+    assert_eq!(addresses[0], address(20));
+    assert!(addresses.contains(&address(100)) && addresses.contains(&address(101)));
+}
+
+#[test]
+fn made_up_addresses_do_not_crowd_out_what_a_device_says_itself() {
+    let mut book = AddressBook::default();
+    book.heard(device(1), address(1), Source::Itself, at(0));
+    book.heard(device(1), address(2), Source::Door, at(0));
+    for last in 10..60 {
+        book.heard(device(1), address(last), Source::Hearsay, at(u64::from(last)));
+    }
+    let addresses = book.addresses(&device(1));
+    assert!(addresses.contains(&address(1)) && addresses.contains(&address(2)), "{addresses:?}");
+    assert!(addresses.contains(&address(59)), "the latest is tried all the same");
+}
