@@ -22,6 +22,9 @@ pub const MEMBERS: usize = 10_000;
 pub const ADMIN_LEVELS: u32 = 16;
 /// Records by one author in a log: more than an admin who invited and witnessed everybody in the largest mesh.
 pub const RECORDS_PER_AUTHOR: usize = 32 * 1024;
+/// Records that an author ever writes, also those that its own later ones replace: otherwise endless new descriptions
+/// of one device, each valid, would go round the mesh for ever. A device that renames itself daily needs 180 years.
+pub const SEQUENCES: u64 = 64 * 1024;
 /// Records in a log: an invite, a Join, a Device record and some history for each of 10,000 members.
 pub const LOG_RECORDS: usize = 128 * 1024;
 /// Bytes of all records by one author in a log: 32,768 records of usual size.
@@ -36,12 +39,14 @@ pub const EXCHANGE_IDS: usize = 15_000;
 pub const EXCHANGE_MESSAGE_BURST: u32 = 2_000;
 /// Messages a peer may send each second in the long run.
 pub const EXCHANGE_MESSAGES_PER_SECOND: u32 = 20;
-/// New records a peer may give at once: the whole log of the largest mesh.
-pub const EXCHANGE_RECORD_BURST: u32 = 40_000;
+/// New records a peer may give at once: a full log. Less would punish whoever passes on what another has flooded it with.
+pub const EXCHANGE_RECORD_BURST: u32 = 128 * 1024;
 /// New records a peer may give each second in the long run.
 pub const EXCHANGE_RECORDS_PER_SECOND: u32 = 20;
 /// Records a peer may give before what they build on.
 pub const EXCHANGE_PENDING: usize = 1_024;
+/// Records that were refused for a full log or author, to be neither asked for nor checked again: as many as a log holds.
+pub const EXCHANGE_REFUSED: usize = LOG_RECORDS;
 /// Messages that answer one message of the record exchange: 8 MiB at most.
 pub const EXCHANGE_REPLIES: usize = 32;
 /// Bytes of what a newcomer sends: a Join has about 400.

@@ -27,7 +27,7 @@ use super::log::{BUCKETS, Extended, Log, LogError};
 use crate::identity::DeviceId;
 use crate::limits::{
     EXCHANGE_BYTES, EXCHANGE_IDS, EXCHANGE_MESSAGE_BURST, EXCHANGE_MESSAGES_PER_SECOND, EXCHANGE_PENDING,
-    EXCHANGE_RECORD_BURST, EXCHANGE_RECORDS_PER_SECOND, EXCHANGE_REPLIES,
+    EXCHANGE_RECORD_BURST, EXCHANGE_RECORDS_PER_SECOND, EXCHANGE_REFUSED, EXCHANGE_REPLIES,
 };
 use crate::record::codec::{self, CodecError};
 use crate::record::{Record, RecordError, RecordId, Verified};
@@ -61,10 +61,29 @@ impl Message {
         codec::encode(self, EXCHANGE_BYTES)
     }
 
+    /// Takes up what `other` gives, if both give records and it still fits; else hands `other` back.
+    pub(crate) fn merge(&mut self, other: Self) -> Option<Self> {
+        match (self, other) {
+            (Self::Give(ours), Self::Give(theirs)) if length(ours) + length(&theirs) <= GIVE_BYTES => {
+                ours.extend(theirs);
+                None
+            }
+            (_, other) => Some(other),
+        }
+    }
+
     /// Reads what a peer sent.
     pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
         codec::decode(bytes, EXCHANGE_BYTES)
     }
+}
+
+/// Bytes that the records of one `Give` may take, without the message's own head.
+const GIVE_BYTES: usize = EXCHANGE_BYTES - 16;
+
+/// Bytes of these records in a `Give`: 8 more each for its length.
+fn length(records: &[Vec<u8>]) -> usize {
+    records.iter().map(|record| record.len() + 8).sum()
 }
 
 /// Why a peer is to be cut off for a while.
@@ -88,8 +107,8 @@ pub enum Misbehaviour {
     /// A list longer than allowed, or one that is not sorted into groups.
     #[error("sent a list that is too long or does not fit its groups")]
     Oversized,
-    /// A record over the log's caps.
-    #[error("sent a record beyond what the log holds: {0}")]
+    /// A record of its own over the log's caps.
+    #[error("wrote a record beyond what the log holds: {0}")]
     OverCap(LogError),
 }
 
@@ -108,6 +127,9 @@ pub struct Reaction {
 #[derive(Debug)]
 pub struct Sync {
     peers: BTreeMap<DeviceId, Peer>,
+    /// Records beyond the caps of the log. Which of an author's too many records a member holds depends on which came
+    /// first, so two honest members can differ for ever, and must not hold it against each other.
+    refused: BTreeSet<RecordId>,
     record_burst: u32,
 }
 
@@ -134,11 +156,21 @@ impl Budget {
         Self { left: f64::from(full), full: f64::from(full), per_second: f64::from(per_second), at: now }
     }
 
-    fn spend(&mut self, amount: usize, now: Instant) -> bool {
+    /// Takes one token if there is one.
+    fn spend(&mut self, now: Instant) -> bool {
         let passed = now.saturating_duration_since(self.at).as_secs_f64();
         self.at = self.at.max(now);
-        self.left = (self.left + passed * self.per_second).min(self.full) - amount as f64;
-        self.left >= 0.0
+        self.left = (self.left + passed * self.per_second).min(self.full);
+        let enough = self.left >= 1.0;
+        if enough {
+            self.left -= 1.0;
+        }
+        enough
+    }
+
+    /// Takes tokens for what has been done already, though there be too few.
+    fn charge(&mut self, amount: usize) {
+        self.left -= amount as f64;
     }
 }
 
@@ -167,7 +199,7 @@ impl Sync {
 
     /// No peer yet, and another number of new records that each may give at once.
     pub fn with_record_budget(record_burst: u32) -> Self {
-        Self { peers: BTreeMap::new(), record_burst }
+        Self { peers: BTreeMap::new(), refused: BTreeSet::new(), record_burst }
     }
 
     /// What to say on a new connection, and now and then afterwards.
@@ -206,7 +238,7 @@ impl Sync {
     pub fn handle_message(&mut self, log: &Log, from: DeviceId, message: Message, now: Instant) -> Reaction {
         let peer = self.peers.entry(from).or_insert_with(|| Peer::new(self.record_burst, now));
         let mut reaction = Reaction::default();
-        if !peer.messages.spend(1, now) {
+        if !peer.messages.spend(now) {
             reaction.misbehaviour = Some(Misbehaviour::EndlessMessages);
             return reaction;
         }
@@ -217,7 +249,7 @@ impl Sync {
                 reaction.misbehaviour = Some(Misbehaviour::Oversized);
             }
             Message::Groups(theirs) => reaction.replies = have(log, &theirs),
-            Message::Have { groups, ids } => match compare(log, &groups, &ids) {
+            Message::Have { groups, ids } => match compare(log, &self.refused, &groups, &ids) {
                 Some(replies) => reaction.replies = replies,
                 None => reaction.misbehaviour = Some(Misbehaviour::Oversized),
             },
@@ -228,15 +260,16 @@ impl Sync {
                 let wanted = log.in_order(ids.iter().filter_map(|id| log.find_short(id)));
                 reaction.replies = give(wanted.iter().filter_map(|id| log.get(id)));
             }
-            Message::Give(records) => peer.take(log, records, now, &mut reaction),
+            Message::Give(records) => peer.take(log, &self.refused, records, now, &mut reaction),
         }
-        // A short question must not make a long answer; opening again fetches the rest.
+        // A short question must not make a long answer; opening again fetches the rest. Nor are answers free.
         reaction.replies.truncate(EXCHANGE_REPLIES);
+        peer.messages.charge(reaction.replies.len());
         reaction
     }
 
     /// Takes note of what came of a peer's records: those whose foundation is missing are tried again with its
-    /// next ones, and records over a cap are a reason to cut it off.
+    /// next ones, and its own records over a cap are a reason to cut it off.
     pub fn settle(&mut self, from: &DeviceId, extended: &Extended) -> Option<Misbehaviour> {
         let peer = self.peers.get_mut(from)?;
         let mut misbehaviour = None;
@@ -247,27 +280,47 @@ impl Sync {
                     peer.pending.push(record.clone())
                 }
                 LogError::Unanchored | LogError::Superseded => {}
-                LogError::ForeignMesh => misbehaviour = Some(Misbehaviour::ForeignMesh),
-                LogError::AuthorFull | LogError::Full => misbehaviour = Some(Misbehaviour::OverCap(*error)),
+                LogError::ForeignMesh => {
+                    peer.rejected += 1;
+                    misbehaviour = Some(Misbehaviour::ForeignMesh);
+                }
+                LogError::AuthorFull | LogError::Full => {
+                    if self.refused.len() >= EXCHANGE_REFUSED {
+                        self.refused.clear();
+                    }
+                    self.refused.insert(record.id());
+                    peer.rejected += 1;
+                    // Whoever passes on what another wrote cannot know what we hold of it.
+                    if record.record().author == *from {
+                        misbehaviour = Some(Misbehaviour::OverCap(*error));
+                    }
+                }
             }
         }
-        peer.rejected += u64::from(misbehaviour.is_some());
         misbehaviour
     }
 }
 
 impl Peer {
-    fn take(&mut self, log: &Log, records: Vec<Vec<u8>>, now: Instant, reaction: &mut Reaction) {
+    fn take(
+        &mut self,
+        log: &Log,
+        refused: &BTreeSet<RecordId>,
+        records: Vec<Vec<u8>>,
+        now: Instant,
+        reaction: &mut Reaction,
+    ) {
         let mut seen: BTreeSet<RecordId> = BTreeSet::new();
         let mut fresh = std::mem::take(&mut self.pending);
         fresh.retain(|record| !log.contains(&record.id()) && seen.insert(record.id()));
         for bytes in records {
             // What is here already costs a hash, no signature check and no budget.
             let id = RecordId::from_bytes(*blake3::hash(&bytes).as_bytes());
-            if log.contains(&id) || !seen.insert(id) {
+            if log.contains(&id) || refused.contains(&id) || !seen.insert(id) {
                 continue;
             }
-            if !self.records.spend(1, now) {
+            if !self.records.spend(now) {
+                self.rejected += 1;
                 reaction.misbehaviour = Some(Misbehaviour::EndlessRecords);
                 break;
             }
@@ -313,7 +366,7 @@ fn have(log: &Log, theirs: &[ShortId]) -> Vec<Message> {
 }
 
 /// What to give and what to want, given all of the peer's ids in these groups. `None` if the lists are absurd.
-fn compare(log: &Log, groups: &[u8], ids: &[ShortId]) -> Option<Vec<Message>> {
+fn compare(log: &Log, refused: &BTreeSet<RecordId>, groups: &[u8], ids: &[ShortId]) -> Option<Vec<Message>> {
     let groups: BTreeSet<u8> = groups.iter().copied().collect();
     if ids.len() > EXCHANGE_IDS || ids.iter().any(|id| !groups.contains(&id[0])) {
         return None;
@@ -327,7 +380,8 @@ fn compare(log: &Log, groups: &[u8], ids: &[ShortId]) -> Option<Vec<Message>> {
             lacking.push(*id);
         }
     }
-    let wanted: Vec<ShortId> = theirs.difference(&ours).copied().collect();
+    let wanted = theirs.difference(&ours).filter(|id| find_short(refused, id).is_none());
+    let wanted: Vec<ShortId> = wanted.copied().collect();
     let mut replies = if wanted.is_empty() { Vec::new() } else { vec![Message::Want(wanted)] };
     replies.extend(give(log.in_order(lacking).iter().filter_map(|id| log.get(id))));
     Some(replies)
@@ -339,8 +393,7 @@ fn give<'a>(records: impl Iterator<Item = &'a Verified<Record>>) -> Vec<Message>
     let (mut batch, mut length) = (Vec::new(), 0);
     for record in records {
         let bytes = record.bytes();
-        // 8 bytes a record for its length and the message's own head.
-        if length + bytes.len() + 8 > EXCHANGE_BYTES - 16 {
+        if length + bytes.len() + 8 > GIVE_BYTES {
             messages.push(Message::Give(std::mem::take(&mut batch)));
             length = 0;
         }
@@ -351,6 +404,13 @@ fn give<'a>(records: impl Iterator<Item = &'a Verified<Record>>) -> Vec<Message>
         messages.push(Message::Give(batch));
     }
     messages
+}
+
+/// The id among these that begins so.
+fn find_short(ids: &BTreeSet<RecordId>, short: &ShortId) -> Option<RecordId> {
+    let mut from = [0; 32];
+    from[..16].copy_from_slice(short);
+    ids.range(RecordId::from_bytes(from)..).next().copied().filter(|id| id.as_bytes().starts_with(short))
 }
 
 fn short(id: &[u8; 32]) -> ShortId {

@@ -4,7 +4,7 @@ use super::body::{Admin, Body, Invite, Join, Newcomer, Record, Removal, Subject}
 use super::codec::{self, CodecError};
 use super::{Grants, MeshId, RecordError};
 use crate::identity::verify;
-use crate::limits::{INVITE_SCOPE, INVITE_USES, KEEPS, PORT_GRANTS, RECORD_BYTES};
+use crate::limits::{INVITE_SCOPE, INVITE_USES, KEEPS, PORT_GRANTS, RECORD_BYTES, SEQUENCES};
 
 /// Precedes what the invite key signs.
 const INVITE_DOMAIN: &[u8] = b"warren join by invite v1\0";
@@ -48,6 +48,9 @@ pub(super) fn check(record: &Record) -> Result<(), RecordError> {
     let is_genesis = matches!(record.body, Body::Genesis(_));
     if is_genesis != (record.mesh == MeshId::UNFOUNDED) {
         return Err(RecordError::Content("only a Genesis record names no mesh"));
+    }
+    if record.sequence >= SEQUENCES {
+        return Err(RecordError::Content("an author writes at most 65536 records"));
     }
     if record.authority.is_some() && !record.needs_authority() {
         return Err(RecordError::Content("an authority is cited for what needs none"));

@@ -9,6 +9,7 @@ use super::{
     Verified,
 };
 use crate::identity::{DeviceId, Identity, Signature, Subnet};
+use crate::limits::SEQUENCES;
 
 const MESH: MeshId = MeshId::from_bytes([3; 32]);
 
@@ -239,6 +240,23 @@ fn impossible_records_are_refused_even_when_signed() {
         let error = Verified::<Record>::from_bytes(&bytes).unwrap_err();
         assert!(matches!(error, RecordError::Content(_)), "{error}");
     }
+}
+
+#[test]
+fn an_author_has_an_end() {
+    let device = |sequence| {
+        let body = Device {
+            name: None,
+            wireguard: identity(1).wireguard_public(&MESH, 0),
+            epoch: 0,
+            relay: false,
+            exit: false,
+        };
+        Record { sequence, ..record(Body::Device(body)) }
+    };
+    assert!(sign(device(SEQUENCES - 1)).is_ok());
+    let refused = Verified::<Record>::from_bytes(&force(&device(SEQUENCES)));
+    assert!(matches!(refused, Err(RecordError::Content(_))), "{refused:?}");
 }
 
 #[test]

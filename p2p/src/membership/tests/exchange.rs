@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::super::fixture::{Mesh, id};
-use super::super::{Log, Message, Misbehaviour, Sync};
+use super::super::{Extended, Log, LogError, Message, Misbehaviour, Sync};
 use crate::limits::{EXCHANGE_BYTES, EXCHANGE_IDS, EXCHANGE_MESSAGE_BURST};
 
 /// A member with its log.
@@ -169,4 +169,66 @@ fn a_short_question_makes_no_endless_answer() {
     let reaction = sync.handle_message(&log, id(3), Message::Want(ids), Instant::now());
     let bytes: usize = reaction.replies.iter().map(|reply| reply.encode().unwrap().len()).sum();
     assert!(bytes < 40_000 && reaction.misbehaviour.is_none());
+}
+
+#[test]
+fn a_record_over_a_cap_is_held_against_its_author_alone_and_not_asked_for_again() {
+    let mesh = Mesh::of_members(3);
+    let log = mesh.log();
+    let record = mesh.records.last().unwrap().clone();
+    let author = record.record().author;
+    let now = Instant::now();
+    let rest = Log::from_records(mesh.id, mesh.records[..mesh.records.len() - 1].to_vec());
+    let give = Message::Give(vec![record.bytes().to_vec()]);
+    let over = |log: &Log| Extended {
+        log: log.clone(),
+        added: Vec::new(),
+        dropped: Vec::new(),
+        refused: vec![(record.clone(), LogError::AuthorFull)],
+    };
+    let mut sync = Sync::new();
+    assert_ne!(author, id(7));
+    let reaction = sync.handle_message(&rest, id(7), give.clone(), now);
+    assert_eq!(reaction.records.len(), 1);
+    assert_eq!(sync.settle(&id(7), &over(&rest)), None);
+    assert_eq!(sync.rejected(&id(7)), 1);
+    // Whoever else has it may say so, and nobody pays for it.
+    assert!(sync.handle_message(&rest, id(8), give.clone(), now).records.is_empty());
+    let Message::Groups(groups) = &sync.handle_message(&rest, id(8), Sync::open(&log), now).replies[0] else {
+        panic!("groups")
+    };
+    let mut other = Sync::new();
+    let have = other.handle_message(&log, id(9), Message::Groups(groups.clone()), now).replies;
+    for message in have {
+        assert_eq!(sync.handle_message(&rest, id(8), message, now).replies, []);
+    }
+    let mut sync = Sync::new();
+    sync.handle_message(&rest, author, give, now);
+    assert!(matches!(sync.settle(&author, &over(&rest)), Some(Misbehaviour::OverCap(_))));
+}
+
+#[test]
+fn long_answers_are_paid_for_by_whoever_asks() {
+    let mesh = Mesh::of_members(4);
+    let log = mesh.log();
+    let mut sync = Sync::new();
+    let now = Instant::now();
+    let want: Vec<_> = log.records().map(|record| record.id().as_bytes()[..16].try_into().unwrap()).collect();
+    let mut asked = 0;
+    while sync.handle_message(&log, id(3), Message::Want(want.clone()), now).misbehaviour.is_none() {
+        asked += 1;
+    }
+    assert_eq!(asked, EXCHANGE_MESSAGE_BURST / 2);
+}
+
+#[test]
+fn news_is_given_together_as_far_as_it_fits() {
+    let mut first = Message::Give(vec![vec![1; 1000]]);
+    assert_eq!(first.merge(Message::Give(vec![vec![2; 10], vec![3; 10]])), None);
+    assert_eq!(first, Message::Give(vec![vec![1; 1000], vec![2; 10], vec![3; 10]]));
+    let long = Message::Give(vec![vec![4; EXCHANGE_BYTES - 1000]]);
+    assert_eq!(first.merge(long.clone()), Some(long));
+    assert_eq!(first.merge(Message::Digest([0; 32])), Some(Message::Digest([0; 32])));
+    while first.merge(Message::Give(vec![vec![5; 60_000]])).is_none() {}
+    assert!(first.encode().is_ok());
 }
