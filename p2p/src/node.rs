@@ -29,6 +29,7 @@ mod exchange;
 mod following;
 mod keep;
 mod output;
+mod pace;
 mod session;
 mod signalling;
 mod timers;
@@ -53,6 +54,7 @@ use crate::{
     record::{Grants, MeshId},
 };
 use conduct::Conduct;
+use pace::Paces;
 use session::{Link, Session};
 use timers::Timers;
 
@@ -100,6 +102,7 @@ pub struct Node {
     /// Addresses inside the tunnel that the daemon named; those of the members come on top.
     tunnel: BTreeSet<IpAddr>,
     interests: BTreeMap<DeviceId, Instant>,
+    paces: BTreeMap<DeviceId, Paces>,
     /// Connected peers that are members no more and are still being told so, and until when.
     farewells: BTreeMap<DeviceId, Instant>,
     /// When new addresses are written down.
@@ -137,6 +140,7 @@ impl Node {
             grants,
             tunnel: BTreeSet::new(),
             interests: BTreeMap::new(),
+            paces: BTreeMap::new(),
             farewells: BTreeMap::new(),
             addresses_due: None,
             timers: Timers::new(now.instant),
@@ -168,7 +172,8 @@ impl Node {
             self.outputs.push_back(Output::Close(old));
         }
         let callable = dialled || udp;
-        session.links.insert(key, Link { address, since: now.instant, callable });
+        let movable = dialled && udp;
+        session.links.insert(key, Link { address, since: now.instant, callable, movable });
         // A TCP peer calls from a port of its own choosing, where nobody answers.
         if callable {
             self.book.succeeded(peer, address, now.wall);
@@ -176,7 +181,7 @@ impl Node {
         self.plan.handle_connected(&peer);
         if first {
             self.outputs.push_back(Output::Event(Event::Connected { peer, address }));
-            self.start_exchange(peer);
+            self.start_exchange(peer, now);
         }
         if dialled {
             // The answer brings the peer's own.
@@ -188,7 +193,9 @@ impl Node {
     pub fn handle_moved(&mut self, peer: DeviceId, key: ConnectionKey, address: SocketAddr, now: Now) {
         if let Some(link) = self.sessions.get_mut(&peer).and_then(|session| session.links.get_mut(&key)) {
             link.address = address;
-            self.book.succeeded(peer, address, now.wall);
+            if !self.inside_tunnel(&address.ip()) {
+                self.book.succeeded(peer, address, now.wall);
+            }
         }
     }
 
@@ -198,7 +205,10 @@ impl Node {
         session.links.remove(&key);
         if session.links.is_empty() {
             self.sessions.remove(&peer);
-            self.farewells.remove(&peer);
+            if self.farewells.remove(&peer).is_some() {
+                // It was let in to hear the news alone, and has hung up.
+                self.admit();
+            }
             self.sync.forget(&peer);
             self.plan.handle_disconnected(&peer, now.instant);
             self.outputs.push_back(Output::Event(Event::Disconnected { peer }));
@@ -244,9 +254,24 @@ impl Node {
         self.say_hello_to_all(now);
     }
 
-    /// The daemon knows that the network of this machine changed.
+    /// The daemon knows that the network of this machine changed. Whoever is not connected is called, and so is whoever
+    /// is connected in a way that cannot follow us to another address: it would take the idle timeout to notice.
     pub fn handle_network_changed(&mut self, now: Now) {
         self.plan.handle_network_changed(now.instant);
+        let stuck = self.sessions.iter().filter(|(_, session)| session.is_stuck(now.instant));
+        for peer in stuck.map(|(peer, _)| *peer).collect::<Vec<_>>() {
+            let addresses = self.callable_addresses(&peer);
+            if self.roster().is_member(&peer) && !addresses.is_empty() {
+                self.outputs.push_back(Output::Dial { peer, addresses });
+            }
+        }
+    }
+
+    /// Where to call a member, best first.
+    fn callable_addresses(&self, peer: &DeviceId) -> Vec<SocketAddr> {
+        let mut addresses = self.book.addresses(peer);
+        addresses.retain(|address| !self.inside_tunnel(&address.ip()));
+        addresses
     }
 
     /// A peer sent something that is no message, or broke a limit.
@@ -267,12 +292,13 @@ impl Node {
             self.plan.handle_news(&peer, now.instant);
         }
         self.end_farewells(now);
+        self.go_on(now);
         if self.addresses_due.is_some_and(|due| due <= now.instant) {
             self.keep_addresses();
         }
         while let Some(timer) = self.timers.expired(now.instant) {
             match timer {
-                Timer::Exchange => self.repair_all(),
+                Timer::Exchange => self.repair_all(now),
                 Timer::Presence => {
                     self.say_hello_to_all(now);
                     let roster = Arc::clone(self.log.roster());
@@ -282,7 +308,7 @@ impl Node {
                     self.interests.retain(|_, since| now.instant.duration_since(*since) < INTEREST);
                     self.set_targets(now);
                 }
-                Timer::Dial | Timer::Forgive | Timer::Farewell | Timer::Addresses => {}
+                Timer::Dial | Timer::Forgive | Timer::Farewell | Timer::Addresses | Timer::Pace => {}
             }
         }
     }
@@ -301,7 +327,8 @@ impl Node {
         let forgive = self.conduct.poll_timeout().map(|at| (at, Timer::Forgive));
         let farewell = self.farewells.values().min().map(|at| (*at, Timer::Farewell));
         let addresses = self.addresses_due.map(|at| (at, Timer::Addresses));
-        [dial, forgive, farewell, addresses, self.timers.next()]
+        let pace = self.sessions.values().filter_map(Session::due).min().map(|at| (at, Timer::Pace));
+        [dial, forgive, farewell, addresses, pace, self.timers.next()]
             .into_iter()
             .flatten()
             .min_by_key(|(at, _)| *at)
@@ -316,8 +343,7 @@ impl Node {
             self.addresses_due = Some(now.instant + ADDRESSES_PAUSE);
         }
         while let Some(peer) = self.plan.poll_dial(now.instant) {
-            let mut addresses = self.book.addresses(&peer);
-            addresses.retain(|address| !self.inside_tunnel(&address.ip()));
+            let addresses = self.callable_addresses(&peer);
             if self.conduct.is_cut_off(&peer) || addresses.is_empty() {
                 self.plan.handle_failed(&peer, now.instant);
                 if !self.sessions.is_empty() {

@@ -2,16 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Event, KeepError, Node, Now, Output, SessionId};
+use super::{Event, KeepError, Node, Now, Output, Paces, SessionId};
 use crate::{
     identity::DeviceId,
     membership::{Extended, Message, Sync},
     record::{Record, Verified},
 };
 
-/// Messages waiting for one peer, which takes them one at a time. An honest peer is far ahead of that; one that never
-/// takes any gets no more, and the next comparison repairs what it missed.
-const QUEUE: usize = 512;
+/// Messages waiting for one peer, which takes them one at a time: 16 MiB at most, more than the largest mesh has to say.
+/// One that never takes any gets no more, and the next comparison repairs what it missed.
+const QUEUE: usize = 64;
 /// How often a message is sent again that was not taken.
 const RETRIES: u32 = 3;
 /// How long a member that is out still hears of it before its connection is closed.
@@ -30,7 +30,7 @@ impl Node {
         }
         match reaction.misbehaviour {
             Some(misbehaviour) => self.handle_violation(peer, &misbehaviour.to_string(), now),
-            None => self.tell(peer, reaction.replies),
+            None => self.tell(peer, reaction.replies, now),
         }
     }
 
@@ -47,7 +47,7 @@ impl Node {
             // One of two connections went; the other still stands.
             session.queue.push_front(message);
         }
-        self.tell(peer, Vec::new());
+        self.tell(peer, Vec::new(), now);
         self.end_farewells(now);
     }
 
@@ -56,29 +56,61 @@ impl Node {
         self.sessions.values().all(|session| session.telling.is_none() && session.queue.is_empty())
     }
 
-    pub(super) fn start_exchange(&mut self, peer: DeviceId) {
+    pub(super) fn start_exchange(&mut self, peer: DeviceId, now: Now) {
         let opening = Sync::open(&self.log);
-        self.tell(peer, vec![opening]);
+        self.tell(peer, vec![opening], now);
     }
 
-    pub(super) fn repair_all(&mut self) {
+    pub(super) fn repair_all(&mut self, now: Now) {
         let peers: Vec<DeviceId> = self.sessions.keys().copied().collect();
         for peer in peers {
-            self.start_exchange(peer);
+            self.start_exchange(peer, now);
         }
     }
 
-    /// Queues messages for a peer and sends the first if none is on its way.
-    fn tell(&mut self, peer: DeviceId, messages: Vec<Message>) {
+    /// Queues messages for a peer, records together as far as they fit, and sends the first if none is on its way and
+    /// it is not too soon.
+    fn tell(&mut self, peer: DeviceId, messages: Vec<Message>, now: Now) {
         let Some(session) = self.sessions.get_mut(&peer) else { return };
-        if session.queue.len() + messages.len() <= QUEUE {
-            session.queue.extend(messages);
+        for message in messages {
+            let alone = match session.queue.back_mut() {
+                Some(last) => last.merge(message),
+                None => Some(message),
+            };
+            if let Some(message) = alone
+                && session.queue.len() < QUEUE
+            {
+                session.queue.push_back(message);
+            }
         }
-        if session.telling.is_none()
+        if session.telling.is_some() || session.queue.is_empty() {
+            return;
+        }
+        let paces = self.paces.entry(peer).or_insert_with(|| Paces::new(now.instant));
+        session.tell_at = paces.messages.take(now.instant).err();
+        if session.tell_at.is_none()
             && let Some(message) = session.queue.pop_front()
         {
             session.telling = Some(message.clone());
             self.outputs.push_back(Output::Exchange { peer, session: session.id, message });
+        }
+    }
+
+    /// Says what has waited for its pace.
+    pub(super) fn go_on(&mut self, now: Now) {
+        let due = |at: Option<std::time::Instant>| at.is_some_and(|at| at <= now.instant);
+        let sessions = self.sessions.iter();
+        let waited: Vec<_> = sessions
+            .filter(|(_, session)| due(session.due()))
+            .map(|(peer, session)| (*peer, due(session.greet_at), due(session.tell_at)))
+            .collect();
+        for (peer, greet, tell) in waited {
+            if greet {
+                self.say_hello(peer, now);
+            }
+            if tell {
+                self.tell(peer, Vec::new(), now);
+            }
         }
     }
 
@@ -111,7 +143,7 @@ impl Node {
             let news = Sync::push(&extended.added);
             let peers: Vec<DeviceId> = self.sessions.keys().copied().collect();
             for peer in peers.into_iter().filter(|peer| Some(*peer) != from) {
-                self.tell(peer, news.clone());
+                self.tell(peer, news.clone(), now);
             }
             if *before != **self.log.roster() {
                 self.roster_changed(now);

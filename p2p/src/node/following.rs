@@ -19,6 +19,7 @@ impl Node {
         }
         self.book.retain(|device| roster.is_member(device));
         self.presences.retain(|device| roster.is_member(device), now.wall);
+        self.paces.retain(|device, _| roster.is_member(device));
         self.admit();
         self.outputs.push_back(Output::Tunnel(self.tunnel_addresses()));
         self.set_targets(now);

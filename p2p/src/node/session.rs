@@ -13,11 +13,6 @@ use crate::{membership::Message, record::Grants};
 /// and the peer called again: for the peer it is dead.
 const OLD: Duration = Duration::from_secs(5);
 
-/// Greetings that a peer may send in a minute. Each may hold 64 signatures to check; an honest one says hello when it
-/// connects and when its addresses or grants change.
-const GREETINGS: u32 = 60;
-const GREETINGS_EVERY: Duration = Duration::from_secs(60);
-
 /// One connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Link {
@@ -25,6 +20,8 @@ pub(super) struct Link {
     pub(super) since: Instant,
     /// Somebody else could call the peer there: we did, or it calls from its shared socket.
     pub(super) callable: bool,
+    /// It goes on when our own address changes: QUIC lets the side that called move.
+    pub(super) movable: bool,
 }
 
 /// From the first connection with a member to the last.
@@ -36,8 +33,9 @@ pub(super) struct Session {
     pub(super) greeting: bool,
     /// Something changed while it was.
     pub(super) greet_again: bool,
-    /// Greetings that the peer may still send, and since when they are counted.
-    greetings: (u32, Option<Instant>),
+    /// Too fast for now: when to say hello, and when to send what is queued.
+    pub(super) greet_at: Option<Instant>,
+    pub(super) tell_at: Option<Instant>,
     /// A message of the record exchange that is on its way.
     pub(super) telling: Option<Message>,
     /// How often in a row that failed.
@@ -58,7 +56,8 @@ impl Session {
             links: BTreeMap::new(),
             greeting: false,
             greet_again: false,
-            greetings: (GREETINGS, None),
+            greet_at: None,
+            tell_at: None,
             telling: None,
             failures: 0,
             queue: VecDeque::new(),
@@ -76,17 +75,16 @@ impl Session {
         self.links.iter().filter(|(_, link)| old(link)).map(|(key, _)| *key).collect()
     }
 
-    /// Counts a greeting; `false` when there were too many.
-    pub(super) fn allow_greeting(&mut self, now: Instant) -> bool {
-        let (left, since) = &mut self.greetings;
-        let begun = *since.get_or_insert(now);
-        if now.duration_since(begun) >= GREETINGS_EVERY {
-            *left = GREETINGS;
-            *since = Some(now);
-        }
-        let allowed = *left > 0;
-        *left = left.saturating_sub(1);
-        allowed
+    /// Whether it will be dead without our calling again, when the address of this machine has changed. One that has
+    /// just begun may already be the new one.
+    pub(super) fn is_stuck(&self, now: Instant) -> bool {
+        let stays = |link: &Link| link.movable || now.duration_since(link.since) < OLD;
+        !self.links.values().any(stays)
+    }
+
+    /// When something that waits for its pace is due.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.greet_at.into_iter().chain(self.tell_at).min()
     }
 
     /// Whether the peer is on this very machine, as far as we see.

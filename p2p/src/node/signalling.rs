@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{Event, Node, Now, Output, SessionId};
+use super::{Event, Node, Now, Output, Paces, SessionId};
 use crate::{
     discovery::{Presence, Presences, Source},
     identity::DeviceId,
@@ -19,8 +19,8 @@ impl Node {
         if !self.roster().is_member(&peer) {
             return None;
         }
-        let allowed = self.sessions.get_mut(&peer).is_none_or(|session| session.allow_greeting(now.instant));
-        if !allowed {
+        let paces = self.paces.entry(peer).or_insert_with(|| Paces::new(now.instant));
+        if paces.greetings_theirs.take(now.instant).is_err() {
             self.handle_violation(peer, "greetings without end", now);
             return None;
         }
@@ -65,16 +65,22 @@ impl Node {
         }
     }
 
-    /// Says hello, unless one is on its way (then once more behind it).
+    /// Says hello, unless one is on its way (then once more behind it) or it is too soon (then later).
     pub(super) fn say_hello(&mut self, peer: DeviceId, now: Now) {
-        let hello = self.hello_for(&peer, now);
         let Some(session) = self.sessions.get_mut(&peer) else { return };
         if session.greeting {
             session.greet_again = true;
+            session.greet_at = None;
+            return;
+        }
+        let paces = self.paces.entry(peer).or_insert_with(|| Paces::new(now.instant));
+        session.greet_at = paces.greetings_ours.take(now.instant).err();
+        if session.greet_at.is_some() {
             return;
         }
         session.greeting = true;
         let session = session.id;
+        let hello = self.hello_for(&peer, now);
         self.outputs.push_back(Output::Hello { peer, session, hello });
     }
 
@@ -127,7 +133,7 @@ impl Node {
                 continue;
             }
             match Verified::<Presence>::from_bytes(bytes) {
-                Ok(presence) => self.take_presence(&presence, &peer, near, now),
+                Ok(presence) => self.take_presence(&presence, near, now),
                 Err(error) => {
                     self.handle_violation(peer, &format!("a presence that is none: {error}"), now);
                     return false;
@@ -137,14 +143,14 @@ impl Node {
         true
     }
 
-    fn take_presence(&mut self, presence: &Verified<Presence>, from: &DeviceId, near: bool, now: Now) {
+    /// Whoever brought it, the device itself has signed it.
+    fn take_presence(&mut self, presence: &Verified<Presence>, near: bool, now: Now) {
         let device = presence.value().device;
         let known = device != self.own && self.roster().is_member(&device);
         if known && self.presences.insert(presence, &self.mesh, now.wall) {
-            let source = if device == *from { Source::Itself } else { Source::Hearsay };
             for address in &presence.value().addresses {
                 if near || !address.ip().is_loopback() {
-                    self.handle_address(device, *address, source, now);
+                    self.handle_address(device, *address, Source::Itself, now);
                 }
             }
         }

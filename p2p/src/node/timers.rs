@@ -13,6 +13,8 @@ pub enum Timer {
     Farewell,
     /// New addresses are to be written down.
     Addresses,
+    /// Something to say waited, so as not to talk too fast.
+    Pace,
     /// Compare records with everybody connected, in case a message was lost.
     Exchange,
     /// Tell everybody connected where we are, before what we said is too old.

@@ -1,0 +1,61 @@
+//! How fast one peer and we may talk.
+//!
+//! Limits on what a peer sends are of use only if an honest member never meets them, whatever others make it pass on. So
+//! we keep to a slower pace than the one we demand: what comes too fast waits, and goes out together.
+
+use std::time::{Duration, Instant};
+
+/// Messages of the record exchange that we send at once, and each second in the long run. A quarter and a half of what
+/// [`limits`](crate::limits) lets a peer send; the rest is for what our questions make it answer.
+const MESSAGES: (u32, u32) = (500, 10);
+/// Greetings that we send at once and each second.
+const GREETINGS_OURS: (u32, u32) = (10, 1);
+/// Greetings that a peer may send at once and each second. Each may hold 64 signatures to check.
+const GREETINGS_THEIRS: (u32, u32) = (60, 2);
+
+/// A bucket of tokens that fills with time.
+#[derive(Debug)]
+pub(super) struct Pace {
+    left: f64,
+    full: f64,
+    per_second: f64,
+    at: Instant,
+}
+
+impl Pace {
+    fn new((full, per_second): (u32, u32), now: Instant) -> Self {
+        Self { left: f64::from(full), full: f64::from(full), per_second: f64::from(per_second), at: now }
+    }
+
+    /// Takes one token; else says when there will be one.
+    pub(super) fn take(&mut self, now: Instant) -> Result<(), Instant> {
+        let passed = now.saturating_duration_since(self.at).as_secs_f64();
+        self.at = self.at.max(now);
+        self.left = (self.left + passed * self.per_second).min(self.full);
+        if self.left >= 1.0 {
+            self.left -= 1.0;
+            return Ok(());
+        }
+        // A millisecond more, so that rounding does not wake us in vain.
+        let missing = Duration::from_secs_f64((1.0 - self.left) / self.per_second);
+        Err(now + missing + Duration::from_millis(1))
+    }
+}
+
+/// All that is paced with one peer. Outlives its connections: going and coming back must not refill anything.
+#[derive(Debug)]
+pub(super) struct Paces {
+    pub(super) messages: Pace,
+    pub(super) greetings_ours: Pace,
+    pub(super) greetings_theirs: Pace,
+}
+
+impl Paces {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            messages: Pace::new(MESSAGES, now),
+            greetings_ours: Pace::new(GREETINGS_OURS, now),
+            greetings_theirs: Pace::new(GREETINGS_THEIRS, now),
+        }
+    }
+}
