@@ -24,8 +24,10 @@ use crate::{
 
 /// A request that is not answered by then has failed; a slow line carries the largest message in half of it.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
-/// Requests of one protocol in flight with one peer.
+/// Requests of one protocol in flight on one connection.
 const STREAMS: usize = 16;
+/// Joining is one question after the other, and an answer may have megabytes.
+const JOIN_STREAMS: usize = 2;
 /// QUIC notices dead peers by itself; this is for TCP, and tells the round trip.
 const PING_INTERVAL: Duration = Duration::from_secs(25);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
@@ -102,7 +104,9 @@ impl Behaviour {
 
 /// The join protocol, for members and newcomers.
 pub(super) fn join(mesh: &MeshId, support: ProtocolSupport) -> Join {
-    request_response(protocol(mesh, "join"), Codec::new(JOIN_REQUEST_BYTES, JOIN_RESPONSE_BYTES), support)
+    let config = config().with_max_concurrent_streams(JOIN_STREAMS);
+    let codec = Codec::new(JOIN_REQUEST_BYTES, JOIN_RESPONSE_BYTES);
+    request_response::Behaviour::with_codec(codec, [(protocol(mesh, "join"), support)], config)
 }
 
 /// Multicast DNS, or `None` (with a warning) where there is no multicast.
@@ -126,10 +130,13 @@ fn request_response<Request, Response>(
 where
     Codec<Request, Response>: request_response::Codec<Protocol = StreamProtocol> + Send,
 {
-    let config = request_response::Config::default()
+    request_response::Behaviour::with_codec(codec, [(protocol, support)], config())
+}
+
+fn config() -> request_response::Config {
+    request_response::Config::default()
         .with_request_timeout(REQUEST_TIMEOUT)
-        .with_max_concurrent_streams(STREAMS);
-    request_response::Behaviour::with_codec(codec, [(protocol, support)], config)
+        .with_max_concurrent_streams(STREAMS)
 }
 
 /// Says nothing about the software but what a peer needs: that it is this protocol.

@@ -47,7 +47,7 @@ const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
 const VISIT: Duration = Duration::from_secs(60);
 /// What a newcomer may ask on one connection: the terms, then to be let in under one name after the other.
 const VISIT_REQUESTS: u32 = 128;
-/// Addresses that one answer of Kademlia may bring for one member.
+/// Addresses of one member that an answer of Kademlia may bring, and that we tell of in ours.
 const KAD_ADDRESSES: usize = 8;
 
 /// Both clocks, now.
@@ -147,7 +147,7 @@ impl Driver {
                     let addresses: Vec<_> = addresses.into_iter().flat_map(ways).collect();
                     let opts = DialOpts::peer_id(peer.to_peer_id())
                         .addresses(addresses)
-                        .condition(PeerCondition::DisconnectedAndNotDialing)
+                        .condition(PeerCondition::NotDialing)
                         .build();
                     if let Err(error) = self.swarm.dial(opts) {
                         tracing::debug!(peer = %peer.short(), %error, "did not call");

@@ -18,7 +18,7 @@ pub(crate) use members_only::MembersOnly;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     convert::Infallible,
-    net::IpAddr,
+    net::{IpAddr, Ipv6Addr},
     sync::{Arc, PoisonError, RwLock},
     task::{Context, Poll, Waker},
 };
@@ -40,9 +40,10 @@ const PER_MEMBER: usize = 5;
 const PER_INVITE: usize = 16;
 /// Connections of invite holders in all: joining takes a second, more at once is an attack.
 const INVITEES: usize = 64;
-/// Handshakes in flight from everybody, and from one address (a household behind one NAT).
+/// Handshakes in flight from everybody, and from one network: an IPv4 address (a household behind one NAT) or an IPv6
+/// prefix of 64 bits, all of whose addresses one host may have.
 const PENDING: usize = 128;
-const PENDING_PER_IP: usize = 16;
+const PENDING_PER_NETWORK: usize = 16;
 
 /// Who stands on the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,6 +166,17 @@ impl Gate {
     }
 }
 
+/// The network of an address, as far as one host can have all of it.
+fn network(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => ip.into(),
+        IpAddr::V6(ip) => {
+            let [a, b, c, d, ..] = ip.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+    }
+}
+
 impl NetworkBehaviour for Gate {
     type ConnectionHandler = dummy::ConnectionHandler;
     type ToSwarm = Moved;
@@ -175,9 +187,9 @@ impl NetworkBehaviour for Gate {
         _: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<(), ConnectionDenied> {
-        let ip = ip(remote);
-        let same_ip = self.pending.values().filter(|pending| **pending == ip).count();
-        if self.pending.len() >= PENDING || same_ip >= PENDING_PER_IP {
+        let ip = ip(remote).map(network);
+        let same_network = self.pending.values().filter(|pending| **pending == ip).count();
+        if self.pending.len() >= PENDING || same_network >= PENDING_PER_NETWORK {
             return Err(ConnectionDenied::new(Refusal::Busy));
         }
         self.pending.insert(connection, ip);

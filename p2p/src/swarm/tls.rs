@@ -1,4 +1,7 @@
-//! libp2p's TLS with key logging taken out, for QUIC and as an upgrade on TCP.
+//! libp2p's TLS with key logging taken out and a protocol name of its own, for QUIC and as an upgrade on TCP.
+//!
+//! The name keeps other software that speaks libp2p away (a newcomer calls whoever multicast DNS finds): the server ends
+//! the handshake at the first message, before either side has shown its identity.
 //!
 //! libp2p-tls writes session secrets to the file named by `SSLKEYLOGFILE`. A variable that somebody set to debug a
 //! browser must not open our control connections, so every configuration passes through [`configs`].
@@ -18,6 +21,9 @@ use libp2p::{
 use libp2p_tls::certificate;
 use rustls::pki_types::{CertificateDer, ServerName};
 
+/// What the two sides of a handshake agree to speak (RFC 7301). The same for all meshes, since everybody can read it.
+const ALPN: &[u8] = b"warren/1";
+
 /// Both halves of a TLS configuration.
 pub(super) struct Configs {
     pub(super) client: rustls::ClientConfig,
@@ -28,8 +34,10 @@ pub(super) struct Configs {
 pub(super) fn configs(keypair: &Keypair) -> Result<Configs, certificate::GenError> {
     let mut client = libp2p_tls::make_client_config(keypair, None)?;
     client.key_log = Arc::new(rustls::NoKeyLog);
+    client.alpn_protocols = vec![ALPN.to_vec()];
     let mut server = libp2p_tls::make_server_config(keypair)?;
     server.key_log = Arc::new(rustls::NoKeyLog);
+    server.alpn_protocols = vec![ALPN.to_vec()];
     Ok(Configs { client, server })
 }
 

@@ -2,7 +2,7 @@
 
 use libp2p::{Multiaddr, PeerId, identify, request_response};
 
-use super::{Driver, VISIT_REQUESTS, now};
+use super::{Driver, KAD_ADDRESSES, VISIT_REQUESTS, now};
 use crate::{
     discovery::Source,
     identity::DeviceId,
@@ -55,13 +55,17 @@ impl Driver {
         if let Some((address, true)) = socket_address(&info.observed_addr) {
             self.node.handle_observed(peer, address);
         }
-        for address in info.listen_addrs {
-            let outside = !self.tunnel.covers(&address);
-            if let Some((socket, true)) = socket_address(&address)
-                && outside
-                && !socket.ip().is_loopback()
-            {
-                self.swarm.behaviour_mut().kad.inner().add_address(&peer_id, address);
+        let reachable = |address: &Multiaddr| {
+            !self.tunnel.covers(address)
+                && socket_address(address).is_some_and(|(socket, udp)| udp && !socket.ip().is_loopback())
+        };
+        let addresses: Vec<_> = info.listen_addrs.into_iter().filter(reachable).take(KAD_ADDRESSES).collect();
+        if !addresses.is_empty() {
+            // In place of what it said before: Kademlia itself would collect them without end.
+            let kad = self.swarm.behaviour_mut().kad.inner();
+            kad.remove_peer(&peer_id);
+            for address in addresses {
+                kad.add_address(&peer_id, address);
             }
         }
     }

@@ -94,6 +94,33 @@ impl Villain {
         Self { swarm: Swarm::new(transport, behaviour, keypair.public().to_peer_id(), config) }
     }
 
+    /// Connects, sends the same request again and again, one after the other, and says how many were answered before the
+    /// connection was closed on us.
+    pub(crate) async fn flood(&mut self, to: SocketAddr, request: &[u8]) -> usize {
+        self.swarm.dial(DialOpts::unknown_peer_id().address(quic::to_multiaddr(to)).build()).unwrap();
+        let mut answered = 0;
+        let flooding = async {
+            loop {
+                match self.swarm.select_next_some().await {
+                    SwarmEvent::ConnectionEstablished { peer_id, .. } => {
+                        self.swarm.behaviour_mut().send_request(&peer_id, request.to_vec());
+                    }
+                    SwarmEvent::ConnectionClosed { .. } => return answered,
+                    SwarmEvent::Behaviour(request_response::Event::Message {
+                        peer,
+                        message: request_response::Message::Response { .. },
+                        ..
+                    }) => {
+                        answered += 1;
+                        self.swarm.behaviour_mut().send_request(&peer, request.to_vec());
+                    }
+                    _ => {}
+                }
+            }
+        };
+        tokio::time::timeout(DEADLINE, flooding).await.expect("it is cut off in time")
+    }
+
     /// Connects, sends one request, and says what became of it.
     pub(crate) async fn send(&mut self, to: SocketAddr, request: Vec<u8>) -> Fate {
         self.swarm.dial(DialOpts::unknown_peer_id().address(quic::to_multiaddr(to)).build()).unwrap();

@@ -7,10 +7,12 @@ use super::{
 };
 use crate::{
     invite,
-    limits::EXCHANGE_BYTES,
+    limits::{EXCHANGE_BYTES, EXCHANGE_MESSAGE_BURST},
     membership::Message,
     node::Event,
-    record::{Body, Device as DeviceBody, MeshId, Record, Timestamp, Verified},
+    record::{Body, Device as DeviceBody, Grants, MeshId, Record, Timestamp, Verified, codec},
+    signal::Hello,
+    swarm::driver::now,
 };
 
 fn mesh(device: &Device) -> MeshId {
@@ -77,6 +79,10 @@ async fn is_cut_off(founder: &mut Device, honest: &Device, bad: &Device, sent: V
     let mut villain = Villain::new(&bad.identity, &mesh(founder), "exchange");
     let fate = villain.send(founder.address(), sent).await;
     assert!(matches!(fate, Fate::Closed | Fate::Answered), "{fate:?}");
+    is_known_as_bad(founder, honest, bad).await;
+}
+
+async fn is_known_as_bad(founder: &mut Device, honest: &Device, bad: &Device) {
     let bad_id = bad.id();
     founder
         .event(|event| match event {
@@ -124,6 +130,7 @@ async fn a_member_that_sends_forged_records_is_cut_off() {
     *forged.last_mut().unwrap() ^= 1;
     let message = Message::Give(vec![forged]).encode().unwrap();
     is_cut_off(&mut founder, &honest, &bad, message).await;
+    assert_eq!(founder.handle().peers().await.unwrap()[&bad.id()].rejected_records, 1);
 }
 
 #[tokio::test]
@@ -137,4 +144,32 @@ async fn a_member_that_declines_to_answer_is_not_punished() {
     let peers = founder.handle().peers().await.unwrap();
     assert_eq!(peers[&bad.id()].cut_offs, 0);
     drop(honest);
+}
+
+#[tokio::test]
+async fn a_member_that_sends_small_messages_without_end_is_cut_off_and_others_go_on() {
+    let (mut founder, honest, bad) = three().await;
+    // Each is valid, and names nothing that the founder lacks.
+    let message = Message::Want(Vec::new()).encode().unwrap();
+    let mut villain = Villain::new(&bad.identity, &mesh(&founder), "exchange");
+    let answered = villain.flood(founder.address(), &message).await;
+    let burst = usize::try_from(EXCHANGE_MESSAGE_BURST).unwrap();
+    assert!((burst..burst + 1000).contains(&answered), "{answered}");
+    is_known_as_bad(&mut founder, &honest, &bad).await;
+}
+
+#[tokio::test]
+async fn a_member_that_greets_without_end_is_cut_off_and_others_go_on() {
+    let (mut founder, honest, bad) = three().await;
+    let hello =
+        Hello { now: now().wall, candidates: Vec::new(), grants: Grants::default(), presences: Vec::new() };
+    let message = codec::encode(&hello, 1000).unwrap();
+    let mut answered = 0;
+    // Coming back for each dozen does not help.
+    while answered < 1000 && founder.handle().peers().await.unwrap()[&bad.id()].cut_offs == 0 {
+        answered +=
+            Villain::new(&bad.identity, &mesh(&founder), "signal").flood(founder.address(), &message).await;
+    }
+    assert!((60..200).contains(&answered), "{answered}");
+    is_known_as_bad(&mut founder, &honest, &bad).await;
 }
