@@ -227,6 +227,9 @@ impl Core {
     async fn interfaces_changed(&mut self) {
         self.bridge.network_changed().await;
         if let Some(session) = &self.session {
+            if let Err(error) = session.swarm().network_changed().await {
+                tracing::debug!(%error, "nobody was called again");
+            }
             session.announce(self.interfaces.candidates(self.bridge.port())).await;
         }
     }
