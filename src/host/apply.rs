@@ -1,5 +1,6 @@
 //! Makes changes, each written down first, and takes them back.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -18,6 +19,8 @@ use crate::control::{Cause, Failure};
 pub struct Host {
     journal: Journal,
     netlink: Netlink,
+    /// The kernel has refused IPv6 once, and is not asked again.
+    without_ipv6: bool,
 }
 
 /// A change to the machine could not be made or taken back.
@@ -61,7 +64,7 @@ impl Host {
         let path: PathBuf = state.join("journal");
         let journal = Journal::open(&path)?;
         let netlink = Netlink::open().map_err(HostError::Netlink)?;
-        let mut host = Self { journal, netlink };
+        let mut host = Self { journal, netlink, without_ipv6: false };
         let left = host.journal.entries().count();
         if left > 0 {
             info!(left, "taking back what an earlier run left on this machine");
@@ -79,27 +82,35 @@ impl Host {
     /// Makes changes in order with one write of the journal, which matters for a thousand routes.
     /// On a failure the ones after it are not made; the ones before it stand.
     pub async fn apply_all(&mut self, changes: Vec<Change>) -> Result<(), HostError> {
-        let mut planned = Vec::with_capacity(changes.len());
-        for change in changes {
-            if self.journal.entries().any(|entry| entry.change == change) {
-                continue;
-            }
-            match self.netlink.index(change.link()).await {
-                Ok(Some(index)) => planned.push((change, index)),
-                Ok(None) => return Err(HostError::NoLink { change }),
-                Err(source) => return Err(HostError::Refused { change, source }),
-            }
+        let wanted: Vec<Change> = {
+            let made: BTreeSet<_> = self.journal.entries().map(|entry| &entry.change).collect();
+            let left_out = |change: &Change| made.contains(change) || (self.without_ipv6 && change.is_ipv6());
+            changes.into_iter().filter(|change| !left_out(change)).collect()
+        };
+        let mut links = BTreeMap::new();
+        let mut planned = Vec::with_capacity(wanted.len());
+        for change in wanted {
+            let index = match links.get(change.link()) {
+                Some(index) => *index,
+                None => match self.netlink.index(change.link()).await {
+                    Ok(Some(index)) => *links.entry(change.link().to_owned()).or_insert(index),
+                    Ok(None) => return Err(HostError::NoLink { change }),
+                    Err(source) => return Err(HostError::Refused { change, source }),
+                },
+            };
+            planned.push((change, index));
         }
         let entries = self.journal.record(planned)?;
         let mut failed = None;
         let mut unmade = Vec::new();
         for entry in entries {
-            if failed.is_none() {
+            if failed.is_none() && !(self.without_ipv6 && entry.change.is_ipv6()) {
                 info!(command = %entry.change, "changing this machine");
                 match self.netlink.apply(entry.index, &entry.change).await {
                     Ok(()) => continue,
                     Err(error) if entry.change.is_ipv6() && error.means_no_ipv6() => {
                         warn!(command = %entry.change, "IPv6 is switched off on this machine; going on without");
+                        self.without_ipv6 = true;
                     }
                     Err(source) => failed = Some(HostError::Refused { change: entry.change, source }),
                 }
