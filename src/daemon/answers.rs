@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 use warren_p2p::identity::DeviceId;
 use warren_p2p::invite::{InviteCode, InviteTerms};
 use warren_p2p::membership::{InviteState, Member};
-use warren_p2p::record::{RecordId, Relation};
+use warren_p2p::record::{self, RecordId, Relation};
 
+use super::becoming::Listener;
 use super::core::Core;
 use super::failures;
 use super::machine::{monotonic, now};
@@ -18,9 +20,11 @@ use super::view;
 use crate::config::DeviceName;
 use crate::control;
 use crate::control::{
-    Cause, Failure, GrantChange, GrantOutcome, Grants, Invite, JoinEvent, JoinRequest, Nat, NewInvite,
-    Result, Status,
+    Cause, Failure, GrantChange, GrantOutcome, Grants, Invite, JoinRequest, Nat, NewInvite, Result, Status,
 };
+
+/// The roster follows a record of our own at once; this is for when it does not.
+const SHOWN_WITHIN: Duration = Duration::from_secs(2);
 
 impl Core {
     pub(super) async fn answer(&mut self, request: Request) {
@@ -63,18 +67,15 @@ impl Core {
         let (links, drops) = self.bridge.links().await;
         let control = session.swarm().peers().await.map_err(failures::command)?;
         let (roster, me) = (session.roster(), session.me());
-        let mut peers = Vec::new();
-        for member in session.visible() {
-            let mine = session.swarm().grants(member.id).await.map_err(failures::command)?;
-            peers.push(view::peer(
-                roster,
-                &me.id,
-                member,
-                &mine,
-                control.get(&member.id),
-                links.get(&member.id),
-            ));
-        }
+        let nothing = record::Grants::default();
+        let mut peers: Vec<_> = session
+            .visible()
+            .map(|member| {
+                let mine = session.grants(&member.id).unwrap_or(&nothing);
+                let (control, link) = (control.get(&member.id), links.get(&member.id));
+                view::peer(roster, &me.id, member, mine, control, link)
+            })
+            .collect();
         peers.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(Status {
             version,
@@ -90,8 +91,12 @@ impl Core {
         })
     }
 
+    fn no_mesh(&self) -> Failure {
+        if self.joining.is_some() { failures::joining() } else { no_mesh() }
+    }
+
     fn session(&self) -> Result<&Session> {
-        self.session.as_ref().ok_or_else(no_mesh)
+        self.session.as_ref().ok_or_else(|| self.no_mesh())
     }
 
     async fn create_invite(&self, terms: &control::InviteTerms) -> Result<NewInvite> {
@@ -158,24 +163,19 @@ impl Core {
         invite_once(session, id, |state| state.revoked).await
     }
 
-    async fn answer_join(&mut self, request: JoinRequest, events: mpsc::Sender<Result<JoinEvent>>) {
-        let result = self.join_for(request, &events).await;
-        match result {
-            Ok(()) => {
-                // The stream stays open until the first peer answers or the client hangs up.
-                self.joined = Some(events);
-                self.ready_soon();
-            }
-            Err(failure) => drop(events.send(Err(failure)).await),
+    async fn answer_join(&mut self, request: JoinRequest, events: Listener) {
+        match self.may_join(request) {
+            Ok((code, name)) => self.begin_join(code, name, events).await,
+            // Nothing else was sent, so there is room.
+            Err(failure) => drop(events.try_send(Err(failure))),
         }
     }
 
-    async fn join_for(
-        &mut self,
-        request: JoinRequest,
-        events: &mpsc::Sender<Result<JoinEvent>>,
-    ) -> Result<()> {
+    fn may_join(&self, request: JoinRequest) -> Result<(InviteCode, DeviceName)> {
         let code: InviteCode = request.code.parse().map_err(failures::code)?;
+        if self.joining.is_some() {
+            return Err(failures::joining());
+        }
         if let Some(session) = &self.session {
             let mesh = view::mesh_name(session.roster());
             if session.roster().mesh() == code.mesh() {
@@ -189,11 +189,7 @@ impl Core {
             Some(name) => DeviceName { name, chosen: true },
             None => self.config.name.clone(),
         };
-        let tell = |step| {
-            // A client that does not read its stream misses a step, not the join.
-            let _ = events.try_send(Ok(step));
-        };
-        self.rejoin(&code, &name, tell).await
+        Ok((code, name))
     }
 
     async fn target(&self, text: &str) -> Result<Target> {
@@ -220,7 +216,7 @@ impl Core {
     }
 
     async fn set_grants(&mut self, change: &GrantChange) -> Result<GrantOutcome> {
-        let session = self.session.as_ref().ok_or_else(no_mesh)?;
+        let session = self.session()?;
         let member = find(session, &change.peer)?;
         let (peer, name) = (member.id, member.name.to_string());
         if peer == session.me().id {
@@ -232,7 +228,10 @@ impl Core {
             if change.allow { mine.allow(*grant) } else { mine.deny(*grant) }
         });
         if !changed.is_empty() {
-            session.set_grants(&peer, view::record_grants(&mine), &mut self.bridge).await?;
+            let grants = view::record_grants(&mine);
+            if let Some(session) = &mut self.session {
+                session.set_grants(&peer, grants, &mut self.bridge).await?;
+            }
         }
         Ok(GrantOutcome { peer: name, changed, unchanged, mine })
     }
@@ -251,8 +250,12 @@ async fn invite_once(
     is_so: impl Fn(&InviteState) -> bool,
 ) -> Result<Invite> {
     let mut roster = session.swarm().roster();
-    let shown = roster.wait_for(|roster| roster.invites().get(&id).is_some_and(&is_so)).await;
+    let shown = roster.wait_for(|roster| roster.invites().get(&id).is_some_and(&is_so));
     let stopped = || Failure::new(Cause::NotRunning, "the daemon is stopping");
+    // We may have been made no admin this very moment; then it never will be.
+    let shown = timeout(SHOWN_WITHIN, shown)
+        .await
+        .map_err(|_| Failure::new(Cause::Failed, "the mesh did not take the change"))?;
     view::invite(&*shown.map_err(|_| stopped())?, &id, now()).ok_or_else(stopped)
 }
 

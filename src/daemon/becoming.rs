@@ -1,6 +1,8 @@
 //! How this device gets into a mesh: it resumes the one on disk, joins the one of a code, or founds one.
 
 use rand::RngCore as _;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use warren_p2p::identity::Subnet;
 use warren_p2p::invite::InviteCode;
 use warren_p2p::membership::Log;
@@ -8,12 +10,33 @@ use warren_p2p::record::{self, Founding, Name};
 
 use super::core::Core;
 use super::failures;
-use super::joining;
+use super::joining::{self, Errand};
 use super::machine::{now, os};
 use super::state::MeshDir;
 use crate::cli::Ui;
 use crate::config::DeviceName;
 use crate::control::{Cause, Failure, JoinEvent, Notice, Result};
+
+/// Who is told how a join goes.
+pub(super) type Listener = mpsc::Sender<Result<JoinEvent>>;
+
+/// A join under way beside the loop; given up when dropped.
+pub(super) struct Joining {
+    way: JoinSet<Result<MeshDir>>,
+    events: Listener,
+    /// The mesh in which this device was alone, out of service meanwhile.
+    before: Option<MeshDir>,
+}
+
+impl Joining {
+    /// How it ended.
+    pub(super) async fn outcome(&mut self) -> Result<MeshDir> {
+        match self.way.join_next().await {
+            Some(Ok(outcome)) => outcome,
+            Some(Err(_)) | None => Err(failures::died("join")),
+        }
+    }
+}
 
 impl Core {
     /// Gets into a mesh: the one of `code`, the one we are in, or a new one.
@@ -86,34 +109,71 @@ impl Core {
     async fn join(&mut self, code: &InviteCode) -> Result<MeshDir> {
         let ui = Ui::clone(&self.ui);
         let tell = move |step| ui(Notice::Join { step });
-        joining::join(code, &self.config.name, &self.config, &self.state, &self.bridge, tell).await
+        joining::join(self.errand(code.clone(), self.config.name.clone()), tell).await
     }
 
-    /// Replaces the mesh in which this device is alone by the one of `code`.
-    pub(super) async fn rejoin(
-        &mut self,
-        code: &InviteCode,
-        name: &DeviceName,
-        tell: impl Fn(JoinEvent) + Send,
-    ) -> Result<()> {
+    fn errand(&self, code: InviteCode, name: DeviceName) -> Errand {
+        let (state, sockets) = (self.state.clone(), self.bridge.quic_sockets());
+        Errand { code, name, mdns: self.config.mdns, state, sockets }
+    }
+
+    /// Begins to replace the mesh in which this device is alone by the one of `code`. The loop goes on meanwhile and
+    /// calls [`Self::end_join`] with the outcome.
+    pub(super) async fn begin_join(&mut self, code: InviteCode, name: DeviceName, events: Listener) {
         let before = match self.session.take() {
             Some(session) => Some(session.stop(&mut self.bridge, &mut self.host).await),
             None => None,
         };
-        match joining::join(code, name, &self.config, &self.state, &self.bridge, tell).await {
-            Ok(dir) => {
-                if let Some(before) = before {
-                    self.state.discard(&before).map_err(failures::state)?;
-                }
-                self.begin(dir).await
+        let steps = events.clone();
+        let tell = move |step| {
+            // A client that does not read its stream misses a step, not the end, for which one place is left.
+            if steps.capacity() > 1 {
+                let _ = steps.try_send(Ok(step));
             }
+        };
+        let mut way = JoinSet::new();
+        way.spawn(joining::join(self.errand(code, name), tell));
+        self.joining = Some(Joining { way, events, before });
+    }
+
+    /// A join has come to its end: the new mesh begins, or the one before goes on.
+    pub(super) async fn end_join(&mut self, outcome: Result<MeshDir>) {
+        let Some(Joining { events, before, .. }) = self.joining.take() else { return };
+        let outcome = match outcome {
+            Ok(dir) => self.replace(before, dir).await,
             Err(failure) => {
-                if let Some(before) = before {
-                    self.begin(before).await?;
+                if let Some(before) = before
+                    && let Err(error) = self.begin(before).await
+                {
+                    tracing::error!(%error, "the mesh before could not be put back into service");
                 }
                 Err(failure)
             }
+        };
+        match outcome {
+            Ok(()) => {
+                // The stream stays open until the first peer answers or the client hangs up.
+                self.joined = Some(events);
+                self.ready_soon();
+            }
+            // Whoever asked may have hung up.
+            Err(failure) => drop(events.try_send(Err(failure))),
         }
+    }
+
+    /// Gives a join up; the mesh before is on disk still, and goes on at the next start.
+    pub(super) fn abandon_join(&mut self) {
+        if let Some(Joining { events, .. }) = self.joining.take() {
+            let stopping = Failure::new(Cause::NotRunning, "the daemon was stopped before it had joined");
+            drop(events.try_send(Err(stopping)));
+        }
+    }
+
+    async fn replace(&mut self, before: Option<MeshDir>, dir: MeshDir) -> Result<()> {
+        if let Some(before) = before {
+            self.state.discard(&before).map_err(failures::state)?;
+        }
+        self.begin(dir).await
     }
 
     /// Founds a mesh of this device alone.
@@ -135,7 +195,7 @@ impl Core {
         let (mesh, records) = record::found(&identity, founding, now())
             .map_err(|error| Failure::new(Cause::Failed, format!("cannot found a mesh: {error}")))?;
         let log = Log::from_records(mesh, records.to_vec());
-        draft.save(&log)?;
+        drop(draft.save(&log)?);
         let dir = self.state.commit(&draft, &mesh).map_err(failures::state)?;
         (self.ui)(Notice::Founded { mesh: mesh_name });
         Ok(dir)

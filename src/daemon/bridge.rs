@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, IoSliceMut};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -14,11 +14,9 @@ use std::time::{Duration, Instant};
 
 use rand::RngCore as _;
 use tokio::sync::mpsc;
-use warren_dataplane::engine::{self, Command, CommandError, Engine, PeerConfig};
+use warren_dataplane::engine::{self, Command, Engine, PeerConfig};
 use warren_dataplane::filter::{Incoming, PortRange, Rules, Transport};
-use warren_dataplane::io::{
-    CommandFailed, Driver, Handle, LanePoller, QuicLane, SharedUdp, TunDevice, TunError,
-};
+use warren_dataplane::io::{Driver, Handle, LanePoller, QuicLane, SharedUdp, TunDevice, TunGone};
 use warren_dataplane::path::{Kind, PathInfo};
 use warren_dataplane::wg::{PrivateKey, PublicKey};
 use warren_p2p::identity::DeviceId;
@@ -26,7 +24,7 @@ use warren_p2p::membership::Member;
 use warren_p2p::record::{self, Grants};
 use warren_p2p::swarm::socket::{AsyncUdpSocket, RecvMeta, Transmit, UdpPoller};
 
-use super::ports;
+use super::{ports, refusals};
 use crate::config::Port;
 use crate::control::{self, Cause, Failure, Result};
 use warren_dataplane::io::clock;
@@ -37,6 +35,8 @@ pub(super) struct Bridge {
     events: mpsc::Receiver<engine::Event>,
     quic: Vec<Arc<dyn AsyncUdpSocket>>,
     port: u16,
+    /// The network interface, while it is ours.
+    tunnel: Option<(String, TunGone)>,
     peers: BTreeMap<DeviceId, Peer>,
     devices: BTreeMap<PublicKey, DeviceId>,
 }
@@ -62,6 +62,10 @@ pub(super) enum Event {
     Pong { peer: DeviceId, token: u64, rtt: Duration },
     /// A ping was not answered.
     PingTimedOut { token: u64 },
+    /// Another program removed the network interface.
+    TunnelGone { name: String, error: io::Error },
+    /// The dataplane has died.
+    Died,
 }
 
 /// How a member is reached now.
@@ -89,7 +93,15 @@ impl Bridge {
             .map_err(|error| Failure::new(Cause::Failed, format!("cannot start the dataplane: {error}")))?;
         let quic =
             lanes.into_iter().map(|lane| Arc::new(QuicSocket(lane)) as Arc<dyn AsyncUdpSocket>).collect();
-        Ok(Self { handle, events, quic, port, peers: BTreeMap::new(), devices: BTreeMap::new() })
+        Ok(Self {
+            handle,
+            events,
+            quic,
+            port,
+            tunnel: None,
+            peers: BTreeMap::new(),
+            devices: BTreeMap::new(),
+        })
     }
 
     /// The port everything goes through.
@@ -104,22 +116,23 @@ impl Bridge {
 
     /// Makes the network interface and puts WireGuard behind it. Returns the interface's name.
     pub(super) async fn raise_tunnel(
-        &self,
+        &mut self,
         name: &str,
         mtu: u16,
         secret: &[u8; 32],
         me: &Member,
     ) -> Result<String> {
-        let device = TunDevice::create(Some(name), mtu).map_err(|error| tun_failure(&error))?;
+        let device = TunDevice::create(Some(name), mtu).map_err(|error| refusals::tun(&error))?;
         let name = device.name().to_owned();
         #[expect(clippy::disallowed_methods, reason = "the daemon is the shell that draws randomness")]
         let seed = rand::rng().next_u64();
         let private_key = PrivateKey::from_bytes(*secret);
         let config = engine::Config { private_key, ipv4: me.ipv4, ipv6: me.ipv6, mtu, seed };
         let engine = Engine::new(config, clock::now());
-        self.handle.attach(engine, device).await.map_err(|error| {
+        let gone = self.handle.attach(engine, device).await.map_err(|error| {
             Failure::new(Cause::Failed, format!("cannot put WireGuard behind {name}: {error}"))
         })?;
+        self.tunnel = Some((name.clone(), gone));
         Ok(name)
     }
 
@@ -128,6 +141,9 @@ impl Bridge {
         if let Err(error) = self.handle.detach().await {
             tracing::debug!(%error, "the dataplane has ended already");
         }
+        self.tunnel = None;
+        // What the engine said last is of no mesh any more.
+        while self.events.try_recv().is_ok() {}
         self.peers.clear();
         self.devices.clear();
     }
@@ -214,6 +230,13 @@ impl Bridge {
         }
     }
 
+    /// The networks this machine's interfaces are in: an address and its prefix length in bits.
+    pub(super) async fn set_local_networks(&self, networks: Vec<(IpAddr, u8)>) {
+        if let Err(failure) = self.command(Command::SetLocalNetworks(networks)).await {
+            tracing::debug!(%failure, "the dataplane does not know who is on the LAN");
+        }
+    }
+
     /// An interface or an address came or went.
     pub(super) async fn network_changed(&self) {
         if let Err(failure) = self.command(Command::NetworkChanged).await {
@@ -249,7 +272,12 @@ impl Bridge {
     /// The next thing the dataplane has to say about a member.
     pub(super) async fn next_event(&mut self) -> Event {
         loop {
-            let Some(event) = self.events.recv().await else { return std::future::pending().await };
+            let event = tokio::select! {
+                biased;
+                (name, error) = taken_away(&mut self.tunnel) => return Event::TunnelGone { name, error },
+                event = self.events.recv() => event,
+            };
+            let Some(event) = event else { return Event::Died };
             if let Some(event) = self.convert(event) {
                 return event;
             }
@@ -271,8 +299,20 @@ impl Bridge {
     }
 
     async fn command(&self, command: Command) -> Result<()> {
-        self.handle.command(command).await.map_err(|error| command_failure(&error))
+        self.handle.command(command).await.map_err(|error| refusals::command(&error))
     }
+}
+
+/// Waits until another program removes the network interface, and says so once.
+async fn taken_away(tunnel: &mut Option<(String, TunGone)>) -> (String, io::Error) {
+    if let Some((name, gone)) = tunnel {
+        let outcome = gone.await.map(|error| (std::mem::take(name), error));
+        *tunnel = None;
+        if let Ok(told) = outcome {
+            return told;
+        }
+    }
+    std::future::pending().await
 }
 
 /// What a member may open here.
@@ -303,28 +343,6 @@ fn view(path: &PathInfo, now: Instant) -> control::Path {
         rtt_ms: Some(path.rtt.as_secs_f64() * 1000.0),
         since_s: now.saturating_duration_since(path.since).as_secs(),
     }
-}
-
-fn tun_failure(error: &TunError) -> Failure {
-    match error {
-        TunError::NoDevice => Failure::new(Cause::NoTun, error.to_string()),
-        TunError::NotPermitted => {
-            Failure::new(Cause::NotPrivileged, error.to_string()).hint("run the same command with sudo")
-        }
-        TunError::NameTaken(_) => {
-            Failure::new(Cause::TunNameTaken, error.to_string()).hint("for example --tun warren1")
-        }
-        TunError::BadName(_) => Failure::new(Cause::Misuse, error.to_string()),
-        TunError::Io(_) => Failure::new(Cause::Failed, error.to_string()),
-    }
-}
-
-fn command_failure(error: &CommandFailed) -> Failure {
-    let cause = match error {
-        CommandFailed::Refused(CommandError::UnknownPeer) => Cause::NotConnected,
-        CommandFailed::Refused(_) | CommandFailed::Stopped(_) | CommandFailed::Detached => Cause::Failed,
-    };
-    Failure::new(cause, error.to_string())
 }
 
 /// The dataplane's socket as quinn wants it.

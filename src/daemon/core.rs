@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use warren_p2p::identity::DeviceId;
 use warren_p2p::node::Event;
 
+use super::becoming::Joining;
 use super::bridge::{self, Bridge};
 use super::failures;
 use super::interfaces::Interfaces;
@@ -41,6 +42,8 @@ pub(super) struct Core {
     pub(super) started: Instant,
     pub(super) pings: BTreeMap<u64, oneshot::Sender<(Duration, Option<Path>)>>,
     pub(super) last_ping: u64,
+    /// The join under way; there is no session meanwhile.
+    pub(super) joining: Option<Joining>,
     /// Who waits for the first peer after a join through the local API.
     pub(super) joined: Option<mpsc::Sender<Result<JoinEvent>>>,
     /// When to show what has changed.
@@ -55,7 +58,8 @@ pub(super) struct Core {
 /// What the loop turns for.
 enum Turn {
     Request(Option<Request>),
-    Mesh(Event),
+    Mesh(Option<Event>),
+    Joined(Result<MeshDir>),
     Packets(bridge::Event),
     Interfaces,
     Notice,
@@ -86,6 +90,7 @@ impl Core {
             started: monotonic(),
             pings: BTreeMap::new(),
             last_ping: 0,
+            joining: None,
             joined: None,
             notice_at: None,
             ready_at: None,
@@ -97,6 +102,7 @@ impl Core {
     /// Puts a mesh into service.
     pub(super) async fn begin(&mut self, dir: MeshDir) -> Result<()> {
         let session = Session::start(dir, &self.config, &mut self.bridge, &mut self.host).await?;
+        self.bridge.set_local_networks(self.interfaces.networks()).await;
         session.announce(self.interfaces.candidates(self.bridge.port())).await;
         self.session = Some(session);
         Ok(())
@@ -108,8 +114,10 @@ impl Core {
             match self.turn(signals).await {
                 Turn::Request(Some(request)) => self.answer(request).await,
                 Turn::Request(None) | Turn::Signal => self.stopping = true,
-                Turn::Mesh(event) => self.mesh_event(event).await?,
-                Turn::Packets(event) => self.packet_event(event).await,
+                Turn::Mesh(Some(event)) => self.mesh_event(event).await?,
+                Turn::Mesh(None) => return Err(failures::died("control plane")),
+                Turn::Joined(outcome) => self.end_join(outcome).await,
+                Turn::Packets(event) => self.packet_event(event).await?,
                 Turn::Interfaces => self.interfaces_changed().await,
                 Turn::Notice => self.show_change().await,
                 Turn::Ready => self.show_ready().await,
@@ -122,15 +130,22 @@ impl Core {
 
     /// Ends the session and gives the sockets back.
     pub(super) async fn stop(mut self) -> Result<()> {
-        if let Some(session) = self.session.take() {
-            session.stop(&mut self.bridge, &mut self.host).await;
-        }
+        self.abandon_join();
+        let undone = match self.session.take() {
+            Some(session) => {
+                session.stop(&mut self.bridge, &mut self.host).await;
+                Ok(())
+            }
+            // A session that was stopped while it began may have made changes already.
+            None => self.host.undo_all().await,
+        };
         self.bridge.shutdown().await;
+        undone?;
         Ok(())
     }
 
     async fn turn(&mut self, signals: &mut Signals) -> Turn {
-        let Self { session, bridge, interfaces, requests, .. } = self;
+        let Self { session, joining, bridge, interfaces, requests, .. } = self;
         let inside = session.as_ref().map(Session::own_addresses).unwrap_or_default();
         let mesh = async {
             match session {
@@ -138,10 +153,17 @@ impl Core {
                 None => std::future::pending().await,
             }
         };
+        let joined = async {
+            match joining {
+                Some(joining) => joining.outcome().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             () = signals.received() => Turn::Signal,
             event = mesh => Turn::Mesh(event),
+            outcome = joined => Turn::Joined(outcome),
             event = bridge.next_event() => Turn::Packets(event),
             request = requests.recv() => Turn::Request(request),
             () = interfaces.changed(&inside) => Turn::Interfaces,
@@ -156,11 +178,15 @@ impl Core {
         match event {
             Event::RosterChanged(roster) => {
                 session.store_failure = None;
-                session.follow(roster, &mut self.bridge, &mut self.host).await?;
+                if session.has_moved(&roster) {
+                    self.begin_again().await?;
+                } else {
+                    session.follow(roster, &mut self.bridge, &mut self.host).await?;
+                }
             }
             Event::Connected { peer, address } => {
                 self.bridge.add_candidate(&peer, address).await;
-                self.peer_answers(&peer).await;
+                self.peer_answers(&peer);
             }
             // Gone, or is only the control connection lost? A packet through the tunnel finds out.
             Event::Disconnected { peer } => {
@@ -191,11 +217,11 @@ impl Core {
         Ok(())
     }
 
-    async fn packet_event(&mut self, event: bridge::Event) {
+    async fn packet_event(&mut self, event: bridge::Event) -> Result<()> {
         match event {
             bridge::Event::PathChanged { peer, path } => {
                 if path.is_some() {
-                    self.peer_answers(&peer).await;
+                    self.peer_answers(&peer);
                 }
                 self.changed();
             }
@@ -221,10 +247,14 @@ impl Core {
             bridge::Event::PingTimedOut { token } => {
                 self.pings.remove(&token);
             }
+            bridge::Event::TunnelGone { name, error } => return Err(failures::tunnel_gone(&name, &error)),
+            bridge::Event::Died => return Err(failures::died("dataplane")),
         }
+        Ok(())
     }
 
     async fn interfaces_changed(&mut self) {
+        self.bridge.set_local_networks(self.interfaces.networks()).await;
         self.bridge.network_changed().await;
         if let Some(session) = &self.session {
             if let Err(error) = session.swarm().network_changed().await {
@@ -234,23 +264,32 @@ impl Core {
         }
     }
 
+    /// This device has other addresses in the mesh than its tunnel.
+    async fn begin_again(&mut self) -> Result<()> {
+        let Some(session) = self.session.take() else { return Ok(()) };
+        tracing::warn!("this device's address in the mesh has changed; its network interface is made anew");
+        let dir = session.stop(&mut self.bridge, &mut self.host).await;
+        self.begin(dir).await
+    }
+
     /// The mesh is over for this device: its records are removed, the daemon runs on without one.
     pub(super) async fn leave_behind(&mut self) -> Result<()> {
         if let Some(session) = self.session.take() {
             let dir = session.stop(&mut self.bridge, &mut self.host).await;
             self.state.discard(&dir).map_err(failures::state)?;
         }
+        self.joined = None;
         self.changed();
         Ok(())
     }
 
     /// A first peer answers: whoever waits for that is told.
-    async fn peer_answers(&mut self, peer: &DeviceId) {
+    fn peer_answers(&mut self, peer: &DeviceId) {
         let Some(session) = &self.session else { return };
         let name = view::name_of(session.roster(), peer);
         if let Some(joined) = self.joined.take() {
             // The client may have hung up; the mesh is joined all the same.
-            let _ = joined.send(Ok(JoinEvent::Connected { peer: name })).await;
+            let _ = joined.try_send(Ok(JoinEvent::Connected { peer: name }));
         }
         if self.ready_at.is_some() {
             self.ready_at = Some(within(Duration::ZERO));
@@ -269,7 +308,7 @@ impl Core {
 
     async fn look_around(&mut self) {
         self.look_at = within(stranded::LOOK);
-        if let Some(session) = &self.session {
+        if let Some(session) = &mut self.session {
             session.look_around().await;
         }
     }

@@ -160,6 +160,28 @@ pub(super) fn own_invite(mesh: &str) -> Failure {
     .hint("paste it on another device")
 }
 
+/// Something else is asked while a join is under way.
+pub(super) fn joining() -> Failure {
+    Failure::new(Cause::Failed, "this device is joining a mesh at this moment")
+        .hint("try again when it is done: `warren status`; `warren down` gives the join up")
+}
+
+/// Somebody deleted our network interface.
+pub(super) fn tunnel_gone(name: &str, error: &std::io::Error) -> Failure {
+    Failure::new(
+        Cause::Failed,
+        format!("the network interface {name} was removed by another program: {error}"),
+    )
+    .hint("`warren up` makes it anew; what removes it? a network manager can be told to leave it alone")
+}
+
+/// A part of the daemon died, which it must not.
+pub(super) fn died(part: &str) -> Failure {
+    Failure::new(Cause::Failed, format!("the {part} has ended unexpectedly")).hint(
+        "this is a fault of Warren: please report it with what was logged before; `warren up` starts again",
+    )
+}
+
 /// A code for another mesh, while this one has members.
 pub(super) fn in_another_mesh(mesh: &str, members: usize) -> Failure {
     Failure::new(

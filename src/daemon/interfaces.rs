@@ -9,10 +9,13 @@ use if_watch::IfEvent;
 use if_watch::tokio::IfWatcher;
 use tokio::sync::watch;
 
+/// An address of an interface, and the length of its network's prefix in bits.
+type Network = (IpAddr, u8);
+
 /// The addresses of the machine's network interfaces, watched by a task that ends with this.
 pub(super) struct Interfaces {
-    there: watch::Receiver<BTreeSet<IpAddr>>,
-    known: BTreeSet<IpAddr>,
+    there: watch::Receiver<BTreeSet<Network>>,
+    known: BTreeSet<Network>,
 }
 
 impl Interfaces {
@@ -28,11 +31,11 @@ impl Interfaces {
     /// must never be told, or packets would be sent into the tunnel they came from.
     pub(super) async fn changed(&mut self, inside: &[IpAddr]) {
         loop {
-            let now: BTreeSet<IpAddr> = self
+            let now: BTreeSet<Network> = self
                 .there
                 .borrow_and_update()
                 .iter()
-                .filter(|address| !inside.contains(address))
+                .filter(|(address, _)| !inside.contains(address))
                 .copied()
                 .collect();
             if now != self.known {
@@ -47,22 +50,27 @@ impl Interfaces {
 
     /// The addresses with our port.
     pub(super) fn candidates(&self, port: u16) -> impl Iterator<Item = SocketAddr> {
-        self.known.iter().map(move |address| SocketAddr::new(*address, port))
+        self.known.iter().map(move |(address, _)| SocketAddr::new(*address, port))
+    }
+
+    /// The networks the interfaces are in.
+    pub(super) fn networks(&self) -> Vec<Network> {
+        self.known.iter().copied().collect()
     }
 }
 
-async fn follow(mut watcher: IfWatcher, sender: watch::Sender<BTreeSet<IpAddr>>) {
+async fn follow(mut watcher: IfWatcher, sender: watch::Sender<BTreeSet<Network>>) {
     while let Some(event) = tokio::select! {
         event = watcher.next() => event,
         () = sender.closed() => None,
     } {
         match event {
             Ok(IfEvent::Up(net)) if reachable(net.addr()) => {
-                sender.send_if_modified(|there| there.insert(net.addr()));
+                sender.send_if_modified(|there| there.insert((net.addr(), net.prefix_len())));
             }
             Ok(IfEvent::Up(_)) => {}
             Ok(IfEvent::Down(net)) => {
-                sender.send_if_modified(|there| there.remove(&net.addr()));
+                sender.send_if_modified(|there| there.remove(&(net.addr(), net.prefix_len())));
             }
             Err(error) => tracing::warn!(%error, "cannot watch the network interfaces"),
         }

@@ -1,18 +1,19 @@
 //! Becoming a member: the sockets are borrowed, a member is found, and a whole mesh is put on disk.
 
+use std::sync::Arc;
+
 use tokio::sync::mpsc;
-use warren_p2p::identity::Identity;
 use warren_p2p::invite::{InviteCode, TermsShown, Wish};
 use warren_p2p::record::Name;
 use warren_p2p::store::Store;
+use warren_p2p::swarm::socket::AsyncUdpSocket;
 use warren_p2p::swarm::{self, JoinSettings, JoinedMesh, PATIENCE, Progress};
 
-use super::bridge::Bridge;
 use super::failures;
 use super::machine::{now, os};
 use super::state::{MeshDir, StateDir};
 use super::view;
-use crate::config::{Config, DeviceName};
+use crate::config::DeviceName;
 use crate::control::{Admitted, Cause, Failure, JoinEvent, Result, Terms};
 
 /// Steps that may wait for whoever shows them.
@@ -21,15 +22,20 @@ const STEPS: usize = 8;
 /// The setting that holds the code.
 const CODE: &str = "code";
 
-/// Joins the mesh of `code` and returns its folder, ready to be started. Nothing is left behind on failure.
-pub(super) async fn join(
-    code: &InviteCode,
-    name: &DeviceName,
-    config: &Config,
-    state: &StateDir,
-    bridge: &Bridge,
-    tell: impl Fn(JoinEvent) + Send,
-) -> Result<MeshDir> {
+/// What a join is to do, and with what. It holds all it needs, so that the loop need not wait for it.
+pub(super) struct Errand {
+    pub(super) code: InviteCode,
+    pub(super) name: DeviceName,
+    pub(super) mdns: bool,
+    pub(super) state: StateDir,
+    /// No session may use them meanwhile.
+    pub(super) sockets: Vec<Arc<dyn AsyncUdpSocket>>,
+}
+
+/// Joins the mesh of the code and returns its folder, ready to be started. Nothing is left behind on failure. When
+/// dropped in the middle, the draft stays with its key: a member may have let it in.
+pub(super) async fn join(errand: Errand, tell: impl Fn(JoinEvent) + Send) -> Result<MeshDir> {
+    let Errand { code, name, mdns, state, sockets } = errand;
     let wish = Wish {
         name: name.name.parse::<Name>().map_err(|error| failures::name(&name.name, &error))?,
         name_is_asked_for: name.chosen,
@@ -37,7 +43,16 @@ pub(super) async fn join(
     };
     let mesh = code.mesh();
     let (draft, identity) = state.joining(&mesh).map_err(failures::state)?;
-    match admitted(code, wish, config, bridge, &draft, identity, tell).await {
+    let settings = JoinSettings {
+        code: code.clone(),
+        identity,
+        wish,
+        sockets,
+        mdns,
+        tunnel: std::collections::BTreeSet::new(),
+        patience: PATIENCE,
+    };
+    match admitted(settings, &draft, tell).await {
         Ok(()) => state.commit(&draft, &mesh).map_err(failures::state),
         Err(failure) => {
             // Where somebody was reached and the end is unclear, or the disk was full afterwards, a member may
@@ -53,25 +68,8 @@ pub(super) async fn join(
     }
 }
 
-async fn admitted(
-    code: &InviteCode,
-    wish: Wish,
-    config: &Config,
-    bridge: &Bridge,
-    draft: &MeshDir,
-    identity: Identity,
-    tell: impl Fn(JoinEvent) + Send,
-) -> Result<()> {
-    let device = identity.device_id();
-    let settings = JoinSettings {
-        code: code.clone(),
-        identity,
-        wish,
-        sockets: bridge.quic_sockets(),
-        mdns: config.mdns,
-        tunnel: std::collections::BTreeSet::new(),
-        patience: PATIENCE,
-    };
+async fn admitted(settings: JoinSettings, draft: &MeshDir, tell: impl Fn(JoinEvent) + Send) -> Result<()> {
+    let (device, code) = (settings.identity.device_id(), settings.code.clone());
     let (progress, mut steps) = mpsc::channel(STEPS);
     let joining = swarm::join(settings, progress);
     tokio::pin!(joining);
@@ -91,7 +89,7 @@ async fn admitted(
     while let Ok(step) = steps.try_recv() {
         show(step);
     }
-    keep(draft, code, &joined)?;
+    keep(draft, &code, &joined)?;
     let roster = joined.log.roster();
     let me = roster
         .member(&device)
@@ -108,8 +106,7 @@ async fn admitted(
 
 /// Puts the records on disk, where to find the member that sent them, and the code (`stranded.rs` says why).
 fn keep(draft: &MeshDir, code: &InviteCode, joined: &JoinedMesh) -> Result<()> {
-    draft.save(&joined.log)?;
-    let store = draft.open_store()?;
+    let store = draft.save(&joined.log)?;
     store.put_setting(CODE, code.to_string().as_bytes()).map_err(failures::store)?;
     store.put_addresses(&joined.witness, &joined.addresses()).map_err(failures::store)
 }

@@ -25,6 +25,7 @@ mod joining;
 mod machine;
 mod pinging;
 mod ports;
+mod refusals;
 mod requests;
 mod session;
 mod state;

@@ -5,11 +5,13 @@
 //! stop:   routes, link, address ─► tunnel ─► control connections ─► store
 //! ```
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use futures::future::try_join_all;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use warren_p2p::identity::DeviceId;
 use warren_p2p::invite::InviteCode;
 use warren_p2p::membership::{Member, Roster};
@@ -34,12 +36,16 @@ pub(super) struct Session {
     tun: String,
     /// The peers that have a place in the dataplane and routes now.
     peers: BTreeSet<DeviceId>,
-    /// Our addresses as members see them.
-    observed: BTreeSet<SocketAddr>,
+    /// What each of them may do here.
+    grants: BTreeMap<DeviceId, Grants>,
+    /// Our addresses as members see them, the latest last.
+    observed: VecDeque<SocketAddr>,
     /// Why a record could not be written last; none once one could.
     pub(super) store_failure: Option<String>,
     /// The code this device came by, in case nobody but its witness has heard of it.
     code: Option<InviteCode>,
+    /// The question to be let in once more, while it is under way; it ends with the session.
+    asking: JoinSet<()>,
 }
 
 impl Session {
@@ -71,10 +77,20 @@ impl Session {
                 return Err(failures::start(error));
             }
         };
-        let observed = BTreeSet::new();
-        let peers = BTreeSet::new();
-        let store_failure = None;
-        let mut session = Self { dir, me, swarm, events, roster, tun, peers, observed, store_failure, code };
+        let mut session = Self {
+            dir,
+            me,
+            swarm,
+            events,
+            roster,
+            tun,
+            peers: BTreeSet::new(),
+            grants: BTreeMap::new(),
+            observed: VecDeque::new(),
+            store_failure: None,
+            code,
+            asking: JoinSet::new(),
+        };
         match session.take_place(config, bridge, host).await {
             Ok(()) => Ok(session),
             Err(failure) => {
@@ -107,13 +123,16 @@ impl Session {
         self.dir
     }
 
-    /// The next thing the mesh has to say.
-    pub(super) async fn next_event(&mut self) -> Event {
-        match self.events.recv().await {
-            Some(event) => event,
-            // The swarm has ended with a last word before; nothing more will come.
-            None => std::future::pending().await,
-        }
+    /// The next thing the mesh has to say. None when the control connections have died, which they must not.
+    pub(super) async fn next_event(&mut self) -> Option<Event> {
+        self.events.recv().await
+    }
+
+    /// Whether a roster gives this device other addresses or another key than the tunnel has, so that it must be
+    /// made anew: two newcomers may have got one address while they could not know of each other.
+    pub(super) fn has_moved(&self, roster: &Roster) -> bool {
+        let place = |member: &Member| (member.ipv4, member.ipv6, member.epoch);
+        roster.member(&self.me.id).is_some_and(|me| place(me) != place(&self.me))
     }
 
     /// Brings peers, routes and names in line with a roster.
@@ -123,6 +142,9 @@ impl Session {
         bridge: &mut Bridge,
         host: &mut Host,
     ) -> Result<()> {
+        if let Some(me) = roster.member(&self.me.id) {
+            self.me = me.clone();
+        }
         let visible = |member: &&Member| member.id != self.me.id && roster.sees(&self.me.id, &member.id);
         let members: Vec<_> = roster.members().values().filter(visible).cloned().collect();
         let now: BTreeSet<_> = members.iter().map(|member| member.id).collect();
@@ -136,9 +158,14 @@ impl Session {
             }
         }
         let mut gained = Vec::new();
-        for member in &members {
-            let grants = self.swarm.grants(member.id).await.map_err(failures::command)?;
-            bridge.set_peer(member, &grants).await?;
+        let grants = try_join_all(members.iter().map(|member| self.swarm.grants(member.id)));
+        let grants = grants.await.map_err(failures::command)?;
+        for (member, grants) in members.iter().zip(&grants) {
+            if let Err(failure) = bridge.set_peer(member, grants).await {
+                // One member that cannot be served must not cost us the others.
+                tracing::warn!(peer = %member.name, %failure, "the dataplane does not take a peer");
+                continue;
+            }
             match self.roster.member(&member.id) {
                 Some(before) if before.ipv4 != member.ipv4 || before.ipv6 != member.ipv6 => {
                     lost.extend(self.routes(before));
@@ -147,6 +174,7 @@ impl Session {
                 Some(_) | None => gained.extend(self.routes(member)),
             }
         }
+        self.grants = members.iter().map(|member| member.id).zip(grants).collect();
         self.peers = now;
         self.roster = roster;
         host.undo_each(lost).await?;
@@ -162,11 +190,15 @@ impl Session {
 
     /// Somebody has seen us at this address; true if that is news.
     pub(super) fn observed(&mut self, address: SocketAddr) -> bool {
+        if self.observed.contains(&address) {
+            return false;
+        }
         // Kept small: a NAT that gives every destination another port must not fill our candidates.
         if self.observed.len() >= OBSERVED {
-            self.observed.pop_first();
+            self.observed.pop_front();
         }
-        self.observed.insert(address)
+        self.observed.push_back(address);
+        true
     }
 
     /// Tells the others where our dataplane may be reached.
@@ -197,24 +229,27 @@ impl Session {
 
     /// Changes what a peer may do here, at once and for good.
     pub(super) async fn set_grants(
-        &self,
+        &mut self,
         peer: &DeviceId,
         grants: Grants,
         bridge: &mut Bridge,
     ) -> Result<()> {
         self.swarm.set_grants(*peer, grants.clone()).await.map_err(failures::command)?;
-        bridge.set_grants(peer, &grants).await
+        let done = bridge.set_grants(peer, &grants).await;
+        self.grants.insert(*peer, grants);
+        done
     }
 
     /// When nobody of the mesh talks to us, asks those who have not heard of us to let us in.
-    pub(super) async fn look_around(&self) {
+    pub(super) async fn look_around(&mut self) {
+        while self.asking.try_join_next().is_some() {}
         let Some(code) = &self.code else { return };
         let Ok(links) = self.swarm.peers().await else { return };
         let Some(code) = stranded::way_back(code, links.values()) else { return };
         match self.dir.identity() {
             Ok(identity) => {
                 let inside = tunnel_addresses(&self.roster);
-                tokio::spawn(stranded::ask(code, identity, self.me.clone(), inside));
+                self.asking.spawn(stranded::ask(code, identity, self.me.clone(), inside));
             }
             Err(error) => tracing::warn!(%error, "the key of this device cannot be read any more"),
         }
@@ -223,6 +258,11 @@ impl Session {
     /// Whether nobody else is in the mesh.
     pub(super) fn is_alone(&self) -> bool {
         self.roster.members().len() <= 1
+    }
+
+    /// What a member may do here.
+    pub(super) fn grants(&self, peer: &DeviceId) -> Option<&Grants> {
+        self.grants.get(peer)
     }
 
     pub(super) fn me(&self) -> &Member {

@@ -46,7 +46,7 @@ pub(crate) enum StateError {
 }
 
 /// The state folder of one daemon.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct StateDir {
     root: PathBuf,
 }
@@ -144,12 +144,13 @@ impl MeshDir {
         Ok(identity::key_file::load(&self.key_path())?)
     }
 
-    /// Writes the records of a new mesh.
-    pub(crate) fn save(&self, log: &Log) -> Result<()> {
+    /// Writes the records of a new mesh. Returns the store, for what else belongs in it.
+    pub(crate) fn save(&self, log: &Log) -> Result<Store> {
         let store = self.open_store()?;
         store.set_mesh(log.mesh()).map_err(failures::store)?;
         let records: Vec<_> = log.records().cloned().collect();
-        store.add_records(&records).map_err(failures::store)
+        store.add_records(&records).map_err(failures::store)?;
+        Ok(store)
     }
 
     /// Opens the store and reads the records in it.
@@ -198,7 +199,7 @@ impl MeshDir {
     }
 
     /// Opens the store of records and addresses.
-    pub(crate) fn open_store(&self) -> Result<Store> {
+    fn open_store(&self) -> Result<Store> {
         Store::open(self.store_path()).map_err(failures::store)
     }
 
