@@ -233,9 +233,18 @@ impl Node {
         }
     }
 
-    /// A peer saw us at this address, on the shared UDP socket.
-    pub fn handle_observed(&mut self, by: DeviceId, address: SocketAddr) {
-        if self.sessions.contains_key(&by) && !self.inside_tunnel(&address.ip()) {
+    /// A peer saw us at this address, on the shared UDP socket. What it repeats, or changes all the time, is no news.
+    pub fn handle_observed(&mut self, by: DeviceId, address: SocketAddr, now: Now) {
+        if self.inside_tunnel(&address.ip()) {
+            return;
+        }
+        let Some(session) = self.sessions.get_mut(&by).filter(|session| session.observed != Some(address))
+        else {
+            return;
+        };
+        let paces = self.paces.entry(by).or_insert_with(|| Paces::new(now.instant));
+        if paces.observations.take(now.instant).is_ok() {
+            session.observed = Some(address);
             self.outputs.push_back(Output::Event(Event::Observed { by, address }));
         }
     }

@@ -12,6 +12,8 @@ const MESSAGES: (u32, u32) = (500, 10);
 const GREETINGS_OURS: (u32, u32) = (10, 1);
 /// Greetings that a peer may send at once and each second. Each may hold 64 signatures to check.
 const GREETINGS_THEIRS: (u32, u32) = (60, 2);
+/// Addresses at which a peer may see us at once and each second: each changed one goes to everybody.
+const OBSERVATIONS: (u32, u32) = (10, 1);
 
 /// A bucket of tokens that fills with time.
 #[derive(Debug)]
@@ -48,6 +50,7 @@ pub(super) struct Paces {
     pub(super) messages: Pace,
     pub(super) greetings_ours: Pace,
     pub(super) greetings_theirs: Pace,
+    pub(super) observations: Pace,
 }
 
 impl Paces {
@@ -56,6 +59,7 @@ impl Paces {
             messages: Pace::new(MESSAGES, now),
             greetings_ours: Pace::new(GREETINGS_OURS, now),
             greetings_theirs: Pace::new(GREETINGS_THEIRS, now),
+            observations: Pace::new(OBSERVATIONS, now),
         }
     }
 }

@@ -43,6 +43,8 @@ pub(super) struct Session {
     /// Those that follow.
     pub(super) queue: VecDeque<Message>,
     pub(super) round_trip: Option<Duration>,
+    /// Where it saw us last.
+    pub(super) observed: Option<SocketAddr>,
     pub(super) candidates: Vec<SocketAddr>,
     pub(super) grants_theirs: Option<Grants>,
     pub(super) clock_skew_ms: Option<i64>,
@@ -62,6 +64,7 @@ impl Session {
             failures: 0,
             queue: VecDeque::new(),
             round_trip: None,
+            observed: None,
             candidates: Vec::new(),
             grants_theirs: None,
             clock_skew_ms: None,

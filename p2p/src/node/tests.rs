@@ -494,3 +494,21 @@ fn a_member_that_calls_through_the_tunnel_is_not_remembered_there() {
     node.handle_moved(nas, ConnectionKey(1), inside, now);
     assert!(!node.peers()[&nas].addresses.contains(&inside));
 }
+
+#[test]
+fn an_observer_that_changes_its_mind_all_the_time_is_not_listened_to() {
+    let now = start();
+    let mut node = founder(&Disk::default(), now);
+    member(&mut node, 2, "nas", now);
+    let nas = identity(2).device_id();
+    connect(&mut node, nas, 1, false, now);
+    outputs(&mut node, now);
+    for port in [7, 7, 7] {
+        node.handle_observed(nas, address(port), now);
+    }
+    assert_eq!(events(&mut node, now).len(), 1);
+    for port in 1000..2000 {
+        node.handle_observed(nas, address(port), now);
+    }
+    assert_eq!(events(&mut node, now).len(), 9);
+}

@@ -12,11 +12,11 @@ use std::{
 use futures::StreamExt;
 use libp2p::{
     PeerId, Swarm,
-    core::ConnectedPoint,
+    core::{ConnectedPoint, transport::ListenerId},
     kad, mdns, ping,
     request_response::OutboundRequestId,
     swarm::{
-        ConnectionId, SwarmEvent,
+        ConnectionId, ExpiredListenAddr, FromSwarm, NetworkBehaviour, SwarmEvent,
         dial_opts::{DialOpts, PeerCondition},
     },
 };
@@ -117,10 +117,23 @@ impl Driver {
             }
         };
         self.node.keep_addresses();
+        self.be_silent();
         self.closer.close().await;
         drop(self.swarm);
         if let Some(done) = done {
             let _ = done.send(());
+        }
+    }
+
+    /// Takes our addresses back from multicast DNS: libp2p's tasks for it outlive the swarm, and would go on telling the
+    /// LAN of a device that has left the mesh.
+    fn be_silent(&mut self) {
+        let listening: Vec<_> = self.swarm.listeners().cloned().collect();
+        if let Some(mdns) = self.swarm.behaviour_mut().mdns.as_mut() {
+            for addr in &listening {
+                let gone = ExpiredListenAddr { listener_id: ListenerId::next(), addr };
+                mdns.on_swarm_event(FromSwarm::ExpiredListenAddr(gone));
+            }
         }
     }
 

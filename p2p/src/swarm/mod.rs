@@ -12,6 +12,12 @@
 //!
 //! Protocols are named `/warren/<first characters of the mesh id>/<name>/1`, so two meshes never talk by mistake.
 //!
+//! Multicast DNS names every libp2p peer on the LAN, and nothing in it tells ours from others before a handshake. Members
+//! heed only what it says of members. A newcomer calls them all; our ALPN (`tls.rs`) ends the handshake with other
+//! software before it learns the invite's public key. Three things are libp2p's and stay as they are: it also asks on the
+//! tunnel's interface (a query every five minutes that no peer takes; tunnel addresses are never in an answer), it speaks
+//! IPv4 alone, and it keeps whatever a LAN full of answers makes it keep. Where the LAN itself is hostile, switch it off.
+//!
 //! Absent: relayed connections and hole punching (the next step), public bootstrap nodes, agent versions, metrics.
 
 mod address;

@@ -53,7 +53,7 @@ impl Driver {
         let identify::Event::Received { peer_id, info, .. } = event else { return };
         let Some(peer) = DeviceId::from_peer_id(&peer_id) else { return };
         if let Some((address, true)) = socket_address(&info.observed_addr) {
-            self.node.handle_observed(peer, address);
+            self.node.handle_observed(peer, address, now());
         }
         let reachable = |address: &Multiaddr| {
             !self.tunnel.covers(address)
