@@ -176,3 +176,28 @@ fn addresses_convert_both_ways_and_nothing_else_is_taken() {
         assert_eq!(from_multiaddr(&other.parse().unwrap()), None);
     }
 }
+
+#[tokio::test]
+async fn other_software_that_speaks_libp2p_gets_no_handshake() {
+    let (mut server, address) = listening(&Keypair::generate_ed25519(), &socket(Ipv4Addr::LOCALHOST));
+    let tls = libp2p_tls::make_client_config(&Keypair::generate_ed25519(), None).unwrap();
+    let tls = quinn::crypto::rustls::QuicClientConfig::try_from(tls).unwrap();
+    let client = Transport::new(&Keypair::generate_ed25519(), [socket(Ipv4Addr::LOCALHOST)]).unwrap();
+    let connecting = client.connect_as(quinn::ClientConfig::new(Arc::new(tls)), address);
+    let serving = async {
+        loop {
+            if let TransportEvent::Incoming { upgrade, .. } =
+                poll_fn(|cx| Pin::new(&mut server).poll(cx)).await
+            {
+                assert!(upgrade.await.is_err());
+            }
+        }
+    };
+    let error = tokio::select! {
+        result = tokio::time::timeout(DEADLINE, connecting) => result.unwrap().unwrap_err(),
+        () = serving => unreachable!("serves for ever"),
+    };
+    // RFC 7301, section 3.2: the alert no_application_protocol.
+    let quinn::ConnectionError::ConnectionClosed(close) = error else { panic!("{error}") };
+    assert_eq!(close.error_code, quinn::TransportErrorCode::crypto(120));
+}

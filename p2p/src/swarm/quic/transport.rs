@@ -86,6 +86,11 @@ impl Transport {
 
 #[cfg(test)]
 impl Transport {
+    /// Calls with another configuration than ours.
+    pub(super) fn connect_as(&self, client: quinn::ClientConfig, remote: SocketAddr) -> quinn::Connecting {
+        self.endpoint_for(remote).unwrap().connect_with(client, remote, "l").unwrap()
+    }
+
     /// Goes silent like a killed process: nothing is closed, nothing is read any more.
     pub(super) fn forget(self) {
         for guest in &self.endpoints {
