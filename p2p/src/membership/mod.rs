@@ -18,6 +18,7 @@
 //! never deleted because somebody asks, and a removal is never taken back.
 
 mod authority;
+mod budget;
 mod find;
 mod log;
 mod naming;
