@@ -161,8 +161,10 @@ impl Core {
         }
     }
 
-    /// Gives a join up; the mesh before is on disk still, and goes on at the next start.
+    /// Gives a join up; the mesh before is on disk still, and goes on at the next start. Nobody waits for a first
+    /// peer any more either.
     pub(super) fn abandon_join(&mut self) {
+        self.joined = None;
         if let Some(Joining { events, .. }) = self.joining.take() {
             let stopping = Failure::new(Cause::NotRunning, "the daemon was stopped before it had joined");
             drop(events.try_send(Err(stopping)));

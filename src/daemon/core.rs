@@ -130,7 +130,6 @@ impl Core {
 
     /// Ends the session and gives the sockets back.
     pub(super) async fn stop(mut self) -> Result<()> {
-        self.abandon_join();
         let undone = match self.session.take() {
             Some(session) => {
                 session.stop(&mut self.bridge, &mut self.host).await;

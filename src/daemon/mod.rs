@@ -67,6 +67,8 @@ pub async fn run(config: Config, code: Option<String>, ui: Ui) -> Result<()> {
         Ok(()) => match Server::start(&socket, Arc::new(service)).await {
             Ok(server) => {
                 let result = core.serve(&mut signals).await;
+                // Before the API ends, which waits for running answers.
+                core.abandon_join();
                 server.stop().await;
                 result
             }

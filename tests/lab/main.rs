@@ -10,6 +10,7 @@
 
 mod bench_itself;
 mod crowd;
+mod interrupting;
 mod joining;
 mod looking;
 mod mesh;
@@ -75,6 +76,10 @@ fn main() -> ExitCode {
             a_user_without_rights_is_told_what_to_run
             a_configuration_with_an_unknown_setting_is_refused
             a_taken_interface_name_is_refused_before_anything_is_made;
+        interrupting:
+            a_daemon_answers_while_it_joins_and_goes_back_when_told_to_stop
+            a_network_interface_taken_away_ends_the_daemon_with_a_message
+            a_machine_without_ipv6_is_a_member_by_ipv4_and_says_so_once;
         looking:
             a_peer_answers_to_all_its_names_in_any_case
             peers_are_listed_and_filtered
