@@ -145,6 +145,12 @@ pub(super) fn store(error: StoreError) -> Failure {
     Failure::new(cause, error.to_string())
 }
 
+/// Another program's network interface has our name.
+pub(super) fn tun_name_taken(name: &str) -> Failure {
+    Failure::new(Cause::TunNameTaken, format!("there is a network interface named {name} already"))
+        .hint("choose another name, for example --tun warren1")
+}
+
 /// A mesh of which only the key is left.
 pub(super) fn records_lost() -> Failure {
     Failure::new(Cause::StoreCorrupt, "this device has the key of a mesh, but not its records")

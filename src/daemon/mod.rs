@@ -53,6 +53,10 @@ pub async fn run(config: Config, code: Option<String>, ui: Ui) -> Result<()> {
     let lock = StateLock::acquire(&config.state)?;
     let state = state::StateDir::open(&config.state).map_err(failures::state)?;
     let host = Host::open(&config.state).await?;
+    // Asked before an invite is spent or a mesh is founded, for what could not be put into service.
+    if host.has_link(&config.tun).await? {
+        return Err(failures::tun_name_taken(&config.tun));
+    }
     let bridge = bridge::Bridge::start(config.port)?;
     let mut signals = machine::Signals::listen()?;
     let (service, requests) = requests::channel();

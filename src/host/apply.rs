@@ -43,6 +43,12 @@ pub enum HostError {
         /// What the kernel said.
         source: NetlinkError,
     },
+    /// The kernel did not say which network interfaces there are.
+    #[error("cannot see the network interfaces of this machine: {source}")]
+    Links {
+        /// What the kernel said.
+        source: NetlinkError,
+    },
     /// The kernel's netlink socket could not be opened.
     #[error("cannot talk to the kernel about network interfaces: {0}")]
     Netlink(io::Error),
@@ -71,6 +77,12 @@ impl Host {
             host.undo_all().await?;
         }
         Ok(host)
+    }
+
+    /// Whether there is a network interface of this name.
+    pub async fn has_link(&self, name: &str) -> Result<bool, HostError> {
+        let found = self.netlink.index(name).await;
+        found.map(|index| index.is_some()).map_err(|source| HostError::Links { source })
     }
 
     /// Makes a change; one that is already made counts as made. Where IPv6 is switched off, a change that
@@ -189,6 +201,7 @@ impl From<HostError> for Failure {
             HostError::Journal(_)
             | HostError::NoLink { .. }
             | HostError::Refused { .. }
+            | HostError::Links { .. }
             | HostError::Netlink(_)
             | HostError::Left { .. } => Self::new(Cause::Failed, error.to_string()),
         }

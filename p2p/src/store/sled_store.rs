@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sled::{Batch, Db, Tree};
 
@@ -12,6 +13,10 @@ use crate::limits::{STORE_CACHE_BYTES, STORE_FREE_BYTES};
 
 /// What sled keeps in its directory, besides `snap.*`.
 const SLED_FILES: [&str; 3] = ["conf", "db", "blobs"];
+
+/// How long to wait for a lock between two tries, and how often: a second in all.
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+const LOCK_TRIES: u32 = 50;
 
 /// A key and its value.
 pub(super) type Entry = (Vec<u8>, Vec<u8>);
@@ -41,7 +46,7 @@ impl SledStore {
             .cache_capacity(STORE_CACHE_BYTES)
             // Every write is flushed by us; no thread needs to do so later.
             .flush_every_ms(None);
-        let db = guard(directory, || config.open())?;
+        let db = patiently(|| guard(directory, || config.open()))?;
         let names = quiet::catch(|| db.tree_names()).unwrap_or_default();
         let ours =
             |name: &[u8]| name == b"__sled__default" || TREES.iter().any(|tree| tree.as_bytes() == name);
@@ -136,6 +141,18 @@ pub(super) fn check_space(directory: &Path) -> Result<(), StoreError> {
         return Err(StoreError::Full { directory: directory.to_owned() });
     }
     Ok(())
+}
+
+/// Opens again for a while when somebody has the lock: it may be ourselves, for sled lets go of a store that was
+/// closed a moment ago from a thread of its own.
+fn patiently<T>(mut open: impl FnMut() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    for _ in 0..LOCK_TRIES {
+        match open() {
+            Err(StoreError::Locked { .. }) => std::thread::sleep(LOCK_PAUSE),
+            opened => return opened,
+        }
+    }
+    open()
 }
 
 /// Calls sled, and makes an error of whatever happens.
