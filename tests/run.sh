@@ -72,14 +72,14 @@ run_layers() {
 }
 
 # Always the whole workspace, so that every step uses the same build.
-nextest() { cargo nextest run --workspace --no-tests pass --status-level fail --cargo-quiet "$@"; }
+nextest() { cargo nextest run --workspace --no-tests pass --cargo-quiet "$@"; }
 
 run_tidy() { nextest -E 'binary(tidy)'; }
 run_unit() { nextest -E 'not binary(tidy) and not binary(it) and not package(warren-sim) and not package(warren-fuzz)'; }
 run_simulation() { nextest -E 'package(warren-sim)'; }
 run_integration() { nextest -E 'binary(it)'; }
 run_corpus() { nextest -E 'package(warren-fuzz)'; }
-run_lab() { nextest --profile lab --status-level pass; }
+run_lab() { nextest --profile lab; }
 
 run_docs() {
   cargo test --workspace --doc --quiet
