@@ -74,6 +74,26 @@ pub(crate) fn a_third_member_admits_the_newcomer_while_the_founder_sleeps() {
     reach_each_other(&founder, &newcomer);
 }
 
+pub(crate) fn a_newcomer_whose_witness_left_makes_itself_known() {
+    let world = world();
+    let lan = world.lan("lan");
+    let [founder, witness, newcomer] =
+        ["founder", "witness", "newcomer"].map(|name| world.machine(name, &lan));
+    let sleeping = found(&founder);
+    let leaving = join(&witness, &invite(&founder, &[]));
+    let code = invite(&founder, &[]);
+    until(MEET, "the invite is known to the witness", || (invites(&witness).len() >= 2).then_some(()));
+    sleeping.stop(STOP);
+    let _newcomer = join(&newcomer, &code);
+    leaving.stop(STOP);
+    // The founder has never heard of the newcomer, and the only one that could tell is gone.
+    let _founder = restart(&founder);
+    reach_each_other(&founder, &newcomer);
+
+    let _witness = restart(&witness);
+    agree(&[&founder, &witness, &newcomer], 3);
+}
+
 pub(crate) fn one_of_two_partitions_wins_a_single_use_code() {
     let world = world();
     let lan = world.lan("lan");

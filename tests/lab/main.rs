@@ -49,6 +49,7 @@ fn main() -> ExitCode {
             a_code_connects_across_the_internet
             a_lan_without_internet_joins_by_mdns_alone
             a_third_member_admits_the_newcomer_while_the_founder_sleeps
+            a_newcomer_whose_witness_left_makes_itself_known
             one_of_two_partitions_wins_a_single_use_code;
         restarting:
             killed_daemons_meet_again_without_mdns_and_leave_nothing
