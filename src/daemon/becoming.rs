@@ -64,7 +64,8 @@ impl Core {
     /// between two renames there are two, of which the one in which the device is alone makes way. Records that
     /// were moved away are fetched again with a code of the mesh, by the same key.
     fn present(&self, code: Option<&InviteCode>) -> Result<Option<MeshDir>> {
-        let mut present = None;
+        let mut shared = Vec::new();
+        let mut alone = Vec::new();
         for dir in self.state.meshes().map_err(failures::state)? {
             if !dir.has_store() {
                 if !code.is_some_and(|code| dir.is_of(&code.mesh())) {
@@ -74,20 +75,22 @@ impl Core {
                 continue;
             }
             let summary = dir.summary()?;
-            if !summary.is_member {
+            if summary.is_out {
                 tracing::warn!(mesh = %summary.name, "this device was removed from the mesh and forgets it");
                 self.state.discard(&dir).map_err(failures::state)?;
-                continue;
-            }
-            let replaced = match present.replace((dir, summary.members)) {
-                Some((before, members)) if members > 1 => present.replace((before, members)),
-                before => before,
-            };
-            if let Some((alone, _)) = replaced {
-                self.state.discard(&alone).map_err(failures::state)?;
+            } else if summary.members > 1 {
+                shared.push(dir);
+            } else {
+                alone.push(dir);
             }
         }
-        Ok(present.map(|(dir, _)| dir))
+        if shared.is_empty() {
+            return Ok(alone.pop());
+        }
+        for dir in alone {
+            self.state.discard(&dir).map_err(failures::state)?;
+        }
+        Ok(shared.pop())
     }
 
     /// `up CODE` on a device that is in a mesh already.

@@ -63,8 +63,8 @@ pub(crate) struct Summary {
     pub(crate) mesh: MeshId,
     pub(crate) name: String,
     pub(crate) members: usize,
-    /// Whether this device is one of them.
-    pub(crate) is_member: bool,
+    /// Whether this device is none of them, for good.
+    pub(crate) is_out: bool,
 }
 
 impl StateDir {
@@ -176,7 +176,7 @@ impl MeshDir {
             mesh: log.mesh(),
             name: view::mesh_name(roster),
             members: roster.members().len(),
-            is_member: roster.is_member(&device),
+            is_out: !roster.is_member(&device) && !roster.suspended().contains_key(&device),
         })
     }
 
@@ -260,4 +260,49 @@ fn entries(path: &Path) -> std::result::Result<Vec<(String, PathBuf)>, StateErro
         Ok(found)
     };
     read(path).map_err(|source| StateError::Io { what: "list", path: path.to_path_buf(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mesh(byte: u8) -> MeshId {
+        MeshId::from_bytes([byte; 32])
+    }
+
+    #[test]
+    fn a_draft_becomes_a_mesh_whole_and_a_mesh_goes_whole() {
+        let root = tempfile::tempdir().unwrap();
+        let state = StateDir::open(root.path()).unwrap();
+        let (draft, identity) = state.founding().unwrap();
+        assert!(state.meshes().unwrap().is_empty());
+        let dir = state.commit(&draft, &mesh(1)).unwrap();
+        assert!(dir.is_of(&mesh(1)));
+        assert_eq!(dir.identity().unwrap().device_id(), identity.device_id());
+        assert_eq!(state.meshes().unwrap().len(), 1);
+        state.discard(&dir).unwrap();
+        assert!(state.meshes().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_join_that_was_cut_off_is_tried_again_with_the_same_key() {
+        let root = tempfile::tempdir().unwrap();
+        let key = |mesh: &MeshId| {
+            let state = StateDir::open(root.path()).unwrap();
+            state.joining(mesh).unwrap().1.device_id()
+        };
+        let first = key(&mesh(1));
+        assert_eq!(key(&mesh(1)), first);
+        assert_ne!(key(&mesh(2)), first, "two meshes cannot be linked by a key");
+    }
+
+    #[test]
+    fn what_an_interrupted_run_left_is_cleared_at_the_next_start() {
+        let root = tempfile::tempdir().unwrap();
+        let state = StateDir::open(root.path()).unwrap();
+        state.founding().unwrap();
+        fs::create_dir(state.drafts_path().join("gone-x")).unwrap();
+        StateDir::open(root.path()).unwrap();
+        assert!(entries(&state.drafts_path()).unwrap().is_empty());
+    }
 }
