@@ -66,18 +66,18 @@ impl Core {
     fn present(&self, code: Option<&InviteCode>) -> Result<Option<MeshDir>> {
         let mut shared = Vec::new();
         let mut alone = Vec::new();
-        for dir in self.state.meshes().map_err(failures::state)? {
+        for dir in self.state.meshes()? {
             if !dir.has_store() {
                 if !code.is_some_and(|code| dir.is_of(&code.mesh())) {
                     return Err(failures::records_lost());
                 }
-                self.state.reopen(&dir).map_err(failures::state)?;
+                self.state.reopen(&dir)?;
                 continue;
             }
             let summary = dir.summary()?;
             if summary.is_out {
                 tracing::warn!(mesh = %summary.name, "this device was removed from the mesh and forgets it");
-                self.state.discard(&dir).map_err(failures::state)?;
+                self.state.discard(&dir)?;
             } else if summary.members > 1 {
                 shared.push(dir);
             } else {
@@ -88,7 +88,7 @@ impl Core {
             return Ok(alone.pop());
         }
         for dir in alone {
-            self.state.discard(&dir).map_err(failures::state)?;
+            self.state.discard(&dir)?;
         }
         Ok(shared.pop())
     }
@@ -104,7 +104,7 @@ impl Core {
             return Err(failures::in_another_mesh(&summary.name, summary.members));
         }
         let joined = self.join(code).await?;
-        self.state.discard(&dir).map_err(failures::state)?;
+        self.state.discard(&dir)?;
         self.begin(joined).await
     }
 
@@ -176,14 +176,14 @@ impl Core {
 
     async fn replace(&mut self, before: Option<MeshDir>, dir: MeshDir) -> Result<()> {
         if let Some(before) = before {
-            self.state.discard(&before).map_err(failures::state)?;
+            self.state.discard(&before)?;
         }
         self.begin(dir).await
     }
 
     /// Founds a mesh of this device alone.
     fn found(&self) -> Result<MeshDir> {
-        let (draft, identity) = self.state.founding().map_err(failures::state)?;
+        let (draft, identity) = self.state.founding()?;
         let name = |text: &str| text.parse::<Name>().map_err(|error| failures::name(text, &error));
         let mut nonce = [0; 16];
         #[expect(clippy::disallowed_methods, reason = "the daemon is the shell that draws randomness")]
@@ -201,7 +201,7 @@ impl Core {
             .map_err(|error| Failure::new(Cause::Failed, format!("cannot found a mesh: {error}")))?;
         let log = Log::from_records(mesh, records.to_vec());
         drop(draft.save(&log)?);
-        let dir = self.state.commit(&draft, &mesh).map_err(failures::state)?;
+        let dir = self.state.commit(&draft, &mesh)?;
         (self.ui)(Notice::Founded { mesh: mesh_name });
         Ok(dir)
     }

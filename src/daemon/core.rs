@@ -275,7 +275,7 @@ impl Core {
     pub(super) async fn leave_behind(&mut self) -> Result<()> {
         if let Some(session) = self.session.take() {
             let dir = session.stop(&mut self.bridge, &mut self.host).await;
-            self.state.discard(&dir).map_err(failures::state)?;
+            self.state.discard(&dir)?;
         }
         self.joined = None;
         self.changed();

@@ -1,6 +1,5 @@
 //! The errors of the libraries in the words of the local API: a cause, a sentence, what to do.
 
-use warren_p2p::identity::key_file::KeyFileError;
 use warren_p2p::invite::{CodeError, IssueError};
 use warren_p2p::membership::{FindError, Refusal};
 use warren_p2p::node::CommandError;
@@ -8,7 +7,6 @@ use warren_p2p::record::NameError;
 use warren_p2p::store::StoreError;
 use warren_p2p::swarm::{JoinError, StartError};
 
-use super::state::StateError;
 use crate::control::{Cause, Failure};
 
 const NEW_CODE: &str = "ask for a new code: `warren invite` makes one";
@@ -110,24 +108,6 @@ pub(super) fn find(error: FindError) -> Failure {
 /// A text that cannot be a name.
 pub(super) fn name(text: &str, error: &NameError) -> Failure {
     Failure::new(Cause::NameInvalid, format!("'{text}' cannot be a name: {error}"))
-}
-
-/// A folder or a key file.
-pub(super) fn state(error: StateError) -> Failure {
-    match &error {
-        StateError::Io { path, source, .. } => Failure::io(path.display(), source),
-        StateError::Key(key) => {
-            let cause = match key {
-                KeyFileError::Full(_) => Cause::DiskFull,
-                KeyFileError::NotWritable { .. } => Cause::StateNotWritable,
-                KeyFileError::Missing(_) | KeyFileError::Malformed { .. } => Cause::StoreCorrupt,
-                KeyFileError::Exists(_) | KeyFileError::WrongMode { .. } | KeyFileError::Io { .. } => {
-                    Cause::Failed
-                }
-            };
-            Failure::new(cause, error.to_string())
-        }
-    }
 }
 
 /// The store of records.

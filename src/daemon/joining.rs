@@ -42,7 +42,7 @@ pub(super) async fn join(errand: Errand, tell: impl Fn(JoinEvent) + Send) -> Res
         os: os(),
     };
     let mesh = code.mesh();
-    let (draft, identity) = state.joining(&mesh).map_err(failures::state)?;
+    let (draft, identity) = state.joining(&mesh)?;
     let settings = JoinSettings {
         code: code.clone(),
         identity,
@@ -53,7 +53,7 @@ pub(super) async fn join(errand: Errand, tell: impl Fn(JoinEvent) + Send) -> Res
         patience: PATIENCE,
     };
     match admitted(settings, &draft, tell).await {
-        Ok(()) => state.commit(&draft, &mesh).map_err(failures::state),
+        Ok(()) => Ok(state.commit(&draft, &mesh)?),
         Err(failure) => {
             // Where somebody was reached and the end is unclear, or the disk was full afterwards, a member may
             // have let the key in without our knowing: the next try with the same code must come with it.

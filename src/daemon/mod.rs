@@ -51,7 +51,7 @@ use crate::host::{Host, StateLock};
 /// no folder, and changes to the machine are taken back.
 pub async fn run(config: Config, code: Option<String>, ui: Ui) -> Result<()> {
     let lock = StateLock::acquire(&config.state)?;
-    let state = state::StateDir::open(&config.state).map_err(failures::state)?;
+    let state = state::StateDir::open(&config.state)?;
     let host = Host::open(&config.state).await?;
     // Asked before an invite is spent or a mesh is founded, for what could not be put into service.
     if host.has_link(&config.tun).await? {

@@ -56,7 +56,7 @@ impl Session {
         bridge: &mut Bridge,
         host: &mut Host,
     ) -> Result<Self> {
-        let identity = dir.identity().map_err(failures::state)?;
+        let identity = dir.identity()?;
         let (store, log) = dir.load()?;
         let code = joining::code_kept(&store);
         let roster = Arc::clone(log.roster());

@@ -19,6 +19,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use rand::RngCore as _;
+use warren_p2p::identity::key_file::KeyFileError;
 use warren_p2p::identity::{self, Identity};
 use warren_p2p::membership::Log;
 use warren_p2p::record::MeshId;
@@ -42,7 +43,26 @@ pub(crate) enum StateError {
     },
     /// The device's key could not be read or written.
     #[error(transparent)]
-    Key(#[from] identity::key_file::KeyFileError),
+    Key(#[from] KeyFileError),
+}
+
+impl From<StateError> for Failure {
+    fn from(error: StateError) -> Self {
+        match &error {
+            StateError::Io { path, source, .. } => Self::io(path.display(), source),
+            StateError::Key(key) => {
+                let cause = match key {
+                    KeyFileError::Full(_) => Cause::DiskFull,
+                    KeyFileError::NotWritable { .. } => Cause::StateNotWritable,
+                    KeyFileError::Missing(_) | KeyFileError::Malformed { .. } => Cause::StoreCorrupt,
+                    KeyFileError::Exists(_) | KeyFileError::WrongMode { .. } | KeyFileError::Io { .. } => {
+                        Cause::Failed
+                    }
+                };
+                Self::new(cause, error.to_string())
+            }
+        }
+    }
 }
 
 /// The state folder of one daemon.
@@ -169,7 +189,7 @@ impl MeshDir {
 
     /// What there is to know before the mesh is put into service.
     pub(crate) fn summary(&self) -> Result<Summary> {
-        let device = self.identity().map_err(failures::state)?.device_id();
+        let device = self.identity()?.device_id();
         let (_, log) = self.load()?;
         let roster = log.roster();
         Ok(Summary {
