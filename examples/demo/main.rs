@@ -25,9 +25,12 @@ const LIMIT: Duration = Duration::from_secs(30);
 const PATIENCE: Duration = Duration::from_secs(8);
 
 fn main() -> ExitCode {
+    if let Some(code) = binary::as_warren() {
+        return code;
+    }
     let warren = match binary::warren() {
         Ok(path) => path,
-        Err(message) => return fail(&message),
+        Err(error) => return fail(&format!("cannot call this program warren: {error}")),
     };
     if let Err(message) = warren_netns::enter_user_namespace() {
         return fail(&message);
