@@ -26,8 +26,6 @@ struct Target {
     state: State,
     failures: u32,
     last: Option<Instant>,
-    /// A new address came while we were calling the old ones.
-    news: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,14 +51,14 @@ impl DialPlan {
         self.targets.retain(|device, _| targets.contains(device));
         for device in targets {
             let state = if connected(device) { State::Connected } else { State::Waiting { until: now } };
-            self.targets.entry(*device).or_insert(Target { state, failures: 0, last: None, news: false });
+            self.targets.entry(*device).or_insert(Target { state, failures: 0, last: None });
         }
     }
 
     /// A connection with the device stands.
     pub fn handle_connected(&mut self, device: &DeviceId) {
         if let Some(target) = self.targets.get_mut(device) {
-            *target = Target { state: State::Connected, failures: 0, last: target.last, news: false };
+            *target = Target { state: State::Connected, failures: 0, last: target.last };
         }
     }
 
@@ -78,7 +76,7 @@ impl DialPlan {
         if let Some(target) = self.targets.get_mut(device)
             && target.state == State::Dialling
         {
-            let pause = if target.news { AFTER_NEWS } else { pause(seed, device, target.failures) };
+            let pause = pause(seed, device, target.failures);
             target.failures = target.failures.saturating_add(1);
             target.state = State::Waiting { until: now + pause };
         }
@@ -87,13 +85,13 @@ impl DialPlan {
     /// There is a new address of the device.
     pub fn handle_news(&mut self, device: &DeviceId, now: Instant) {
         let Some(target) = self.targets.get_mut(device) else { return };
+        let soon = target.last.map_or(now, |last| now.max(last + AFTER_NEWS));
         match target.state {
             State::Connected => {}
-            State::Dialling => target.news = true,
-            State::Waiting { until } => {
-                let soon = target.last.map_or(now, |last| now.max(last + AFTER_NEWS));
-                target.state = State::Waiting { until: until.min(soon) };
-            }
+            // A call to addresses where nobody is takes seconds to fail, and behind two routers that let nothing
+            // in, both sides must call at about the same time.
+            State::Dialling => target.state = State::Waiting { until: soon },
+            State::Waiting { until } => target.state = State::Waiting { until: until.min(soon) },
         }
     }
 
@@ -115,7 +113,6 @@ impl DialPlan {
         })?;
         target.state = State::Dialling;
         target.last = Some(now);
-        target.news = false;
         Some(*device)
     }
 

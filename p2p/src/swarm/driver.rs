@@ -160,7 +160,8 @@ impl Driver {
                     let addresses: Vec<_> = addresses.into_iter().flat_map(ways).collect();
                     let opts = DialOpts::peer_id(peer.to_peer_id())
                         .addresses(addresses)
-                        .condition(PeerCondition::NotDialing)
+                        // The plan says when; a call to old addresses must not hold up one to a new address.
+                        .condition(PeerCondition::Always)
                         .build();
                     if let Err(error) = self.swarm.dial(opts) {
                         tracing::debug!(peer = %peer.short(), %error, "did not call");
