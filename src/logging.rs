@@ -5,10 +5,11 @@ use std::io;
 use tracing_subscriber::EnvFilter;
 
 /// What is logged when nobody asks: what happened to the machine and the mesh, and what is wrong.
-/// (The netlink library warns of every attribute that a newer kernel adds.)
-const DEFAULT: &str = "warn,netlink_packet_route=error,warren=info,warren_p2p=info,warren_dataplane=info";
+/// (The netlink library warns of every attribute that a newer kernel adds, Kademlia of a mesh of one.)
+const DEFAULT: &str =
+    "warn,netlink_packet_route=error,libp2p_kad=error,warren=info,warren_p2p=info,warren_dataplane=info";
 /// What clients log when nobody asks, and a daemon whose terminal gets the story instead.
-const QUIET: &str = "warn,netlink_packet_route=error";
+const QUIET: &str = "warn,netlink_packet_route=error,libp2p_kad=error";
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -40,8 +40,7 @@ impl Joining {
 
 impl Core {
     /// Gets into a mesh: the one of `code`, the one we are in, or a new one.
-    pub(super) async fn start(&mut self, code: Option<String>) -> Result<()> {
-        let code = code.map(|code| code.parse::<InviteCode>()).transpose().map_err(failures::code)?;
+    pub(super) async fn start(&mut self, code: Option<InviteCode>) -> Result<()> {
         let present = self.present(code.as_ref())?;
         let start = match (code, present) {
             (Some(code), Some(dir)) => self.join_from(&code, dir).await,

@@ -34,6 +34,8 @@ mod view;
 
 use std::sync::Arc;
 
+use warren_p2p::invite::InviteCode;
+
 use crate::cli::Ui;
 use crate::config::Config;
 use crate::control::server::Server;
@@ -50,6 +52,8 @@ use crate::host::{Host, StateLock};
 /// Whatever keeps the daemon from starting. Nothing is half-made then: a mesh that was not joined leaves
 /// no folder, and changes to the machine are taken back.
 pub async fn run(config: Config, code: Option<String>, ui: Ui) -> Result<()> {
+    // Before anything else: a mistyped code leaves no trace.
+    let code = code.map(|code| code.parse::<InviteCode>()).transpose().map_err(failures::code)?;
     let lock = StateLock::acquire(&config.state)?;
     let state = state::StateDir::open(&config.state)?;
     let host = Host::open(&config.state).await?;
