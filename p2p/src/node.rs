@@ -52,6 +52,7 @@ use crate::{
     identity::{DeviceId, Identity},
     membership::{Log, Roster, Sync},
     record::{Grants, MeshId},
+    signal::NatKind,
 };
 use conduct::Conduct;
 use pace::Paces;
@@ -96,6 +97,10 @@ pub struct Node {
     conduct: Conduct,
     /// Where the daemon says our dataplane may be reached.
     candidates: Vec<SocketAddr>,
+    /// What stands between our dataplane and the Internet.
+    nat: NatKind,
+    /// Whether we forward for others.
+    relays: bool,
     /// Where our control connections listen.
     listening: BTreeSet<SocketAddr>,
     grants: BTreeMap<DeviceId, Grants>,
@@ -136,6 +141,8 @@ impl Node {
             presences: Presences::default(),
             conduct: Conduct::default(),
             candidates: Vec::new(),
+            nat: NatKind::Unknown,
+            relays: false,
             listening: BTreeSet::new(),
             grants,
             tunnel: BTreeSet::new(),

@@ -94,7 +94,8 @@ impl Node {
         let own = Presences::own(&self.identity, self.mesh, addresses, now.wall);
         let mut presences: Vec<Vec<u8>> = own.iter().map(|presence| presence.bytes().to_vec()).collect();
         presences.extend(self.presences.for_peer(peer, PRESENCES - 1));
-        Hello { now: now.wall, candidates, grants: self.grants(peer), presences }
+        let (nat, relay) = (self.nat, self.relays);
+        Hello { now: now.wall, candidates, nat, relay, grants: self.grants(peer), presences }
     }
 
     /// Takes in what a peer says; `false` when it broke a limit.

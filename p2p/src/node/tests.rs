@@ -21,7 +21,7 @@ use crate::{
     invite::{InviteTerms, Joiner, Progress, Response, Wish},
     membership::{Log, Refusal},
     record::{Founding, Grants, Record, RecordId, Timestamp, Verified, found},
-    signal::{CANDIDATES, Hello},
+    signal::{CANDIDATES, Hello, NatKind},
 };
 
 /// A disk that can be full.
@@ -124,7 +124,14 @@ fn connect(node: &mut Node, peer: DeviceId, key: u64, dialled: bool, now: Now) {
 }
 
 fn hello(now: Timestamp) -> Hello {
-    Hello { now, candidates: Vec::new(), grants: Grants::usual(), presences: Vec::new() }
+    Hello {
+        now,
+        candidates: Vec::new(),
+        nat: NatKind::Unknown,
+        relay: false,
+        grants: Grants::usual(),
+        presences: Vec::new(),
+    }
 }
 
 #[test]

@@ -17,6 +17,20 @@ pub const PRESENCES: usize = 64;
 /// Bytes of one message: 64 presences of at most 1 KiB, and the rest.
 pub(crate) const BYTES: usize = 96 * 1024;
 
+/// How the router in front of a device numbers its outgoing UDP flows (RFC 4787, section 4.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NatKind {
+    /// Fewer than two members have said where they see the device.
+    #[default]
+    Unknown,
+    /// Seen at an address of its own interfaces: no NAT.
+    Open,
+    /// Every destination sees one address (endpoint-independent mapping).
+    Easy,
+    /// Each destination sees another port ("symmetric").
+    Hard,
+}
+
 /// The state of one side.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
@@ -24,6 +38,10 @@ pub struct Hello {
     pub now: Timestamp,
     /// Where the sender's dataplane may be reached.
     pub candidates: Vec<SocketAddr>,
+    /// What stands between the sender's dataplane and the Internet.
+    pub nat: NatKind,
+    /// The sender forwards datagrams and control connections between members.
+    pub relay: bool,
     /// What the sender grants the receiver.
     pub grants: Grants,
     /// Signed [`Presence`](crate::discovery::Presence)s, the sender's own first.

@@ -161,8 +161,14 @@ async fn a_member_that_sends_small_messages_without_end_is_cut_off_and_others_go
 #[tokio::test]
 async fn a_member_that_greets_without_end_is_cut_off_and_others_go_on() {
     let (mut founder, honest, bad) = three().await;
-    let hello =
-        Hello { now: now().wall, candidates: Vec::new(), grants: Grants::default(), presences: Vec::new() };
+    let hello = Hello {
+        now: now().wall,
+        candidates: Vec::new(),
+        nat: crate::signal::NatKind::Unknown,
+        relay: false,
+        grants: Grants::default(),
+        presences: Vec::new(),
+    };
     let message = codec::encode(&hello, 1000).unwrap();
     let mut answered = 0;
     // Coming back for each dozen does not help.
