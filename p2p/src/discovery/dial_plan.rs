@@ -134,6 +134,12 @@ impl DialPlan {
         }
     }
 
+    /// Whom we want and do not have.
+    pub fn missing(&self) -> Vec<DeviceId> {
+        let missing = self.targets.iter().filter(|(_, target)| target.state != State::Connected);
+        missing.map(|(device, _)| *device).collect()
+    }
+
     /// How many calls in a row have failed.
     pub fn failures(&self, device: &DeviceId) -> u32 {
         self.targets.get(device).map_or(0, |target| target.failures)

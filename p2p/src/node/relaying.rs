@@ -21,6 +21,12 @@ const RESERVATIONS: usize = 2;
 const RELAYS_AT_ONCE: usize = 3;
 /// How long a direct call may take before a circuit is tried beside it: as TCP waits for QUIC.
 pub(super) const CIRCUIT_AFTER: Duration = Duration::from_millis(250);
+/// The pause after a call through others has failed, which doubles, and the longest one. Such a call costs no router
+/// anything, and a reservation may be made any moment.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+/// So often relays are tried that the member has not named.
+const GUESSES: u32 = 4;
 /// Until a relay that refused is asked again: at first, and at most.
 const REFUSED: Duration = Duration::from_secs(15);
 const REFUSED_MAX: Duration = Duration::from_secs(600);
@@ -52,6 +58,8 @@ pub(super) struct Relaying {
     reservations: BTreeMap<DeviceId, Reservation>,
     /// Whom to call through others, and when.
     calls: BTreeMap<DeviceId, Instant>,
+    /// How often in a row that failed.
+    failures: BTreeMap<DeviceId, u32>,
     /// Relays of members, as Kademlia says.
     rumours: BTreeMap<DeviceId, Vec<DeviceId>>,
 }
@@ -66,6 +74,7 @@ impl Relaying {
     /// A member is connected.
     pub(super) fn answered(&mut self, peer: &DeviceId) {
         self.calls.remove(peer);
+        self.failures.remove(peer);
     }
 
     /// When somebody is due to be called through others.
@@ -84,6 +93,7 @@ impl Relaying {
 
     pub(super) fn forget(&mut self, gone: impl Fn(&DeviceId) -> bool) {
         self.calls.retain(|device, _| !gone(device));
+        self.failures.retain(|device, _| !gone(device));
         self.rumours.retain(|device, _| !gone(device));
     }
 }
@@ -177,18 +187,49 @@ impl Node {
         if !relays.contains(&relay) {
             relays.insert(0, relay);
             relays.truncate(RESERVATIONS);
-            if !self.sessions.contains_key(&peer) && self.plan.wants(&peer) {
-                self.call_through(peer, now.instant);
-            }
+            self.relays_changed(peer, now);
         }
     }
 
-    /// Calls a member through others at `at`, unless it is connected by then.
+    /// A member may be reached by a relay that has just turned up.
+    pub(super) fn relays_changed(&mut self, peer: DeviceId, now: Now) {
+        if !self.sessions.contains_key(&peer) && self.plan.wants(&peer) {
+            self.relaying.failures.remove(&peer);
+            self.relaying.calls.insert(peer, now.instant);
+        }
+    }
+
+    /// A connected member relays from now on: whoever is missing may be behind it.
+    pub(super) fn relay_came(&mut self, now: Now) {
+        for peer in self.plan.missing() {
+            self.relays_changed(peer, now);
+        }
+    }
+
+    /// No relay had a way to the peer.
+    pub fn handle_circuit_failed(&mut self, peer: DeviceId, now: Now) {
+        if self.sessions.contains_key(&peer) || !self.plan.wants(&peer) {
+            return;
+        }
+        let failures = self.relaying.failures.entry(peer).or_default();
+        *failures = failures.saturating_add(1);
+        let pause = FIRST_PAUSE.saturating_mul(1u32.checked_shl(*failures - 1).unwrap_or(u32::MAX));
+        let again = now.instant + pause.min(LONGEST_PAUSE);
+        if *failures < GUESSES || self.names_relays(&peer) {
+            self.relaying.calls.insert(peer, again);
+        }
+    }
+
+    /// Calls a member through others at `at`, unless it is connected by then. What has failed goes on at its own pace.
     pub(super) fn call_through(&mut self, peer: DeviceId, at: Instant) {
-        if !self.sessions.contains_key(&peer) {
+        if !self.sessions.contains_key(&peer) && !self.relaying.failures.contains_key(&peer) {
             let due = self.relaying.calls.entry(peer).or_insert(at);
             *due = (*due).min(at);
         }
+    }
+
+    fn names_relays(&self, peer: &DeviceId) -> bool {
+        !self.presences.relays(peer).is_empty() || self.relaying.rumours.contains_key(peer)
     }
 
     /// The next call through others that is due.
@@ -209,7 +250,9 @@ impl Node {
     fn relays_of(&self, peer: &DeviceId) -> Vec<Via> {
         let named = self.presences.relays(peer).iter();
         let rumoured = self.relaying.rumours.get(peer).into_iter().flatten();
-        let ours = self.sessions.iter().filter(|(_, session)| session.relays).map(|(device, _)| device);
+        let guesses = self.relaying.failures.get(peer).is_none_or(|failures| *failures < GUESSES);
+        let ours = self.sessions.iter().filter(|(_, session)| guesses && session.relays);
+        let ours = ours.map(|(device, _)| device);
         let mut relays: Vec<Via> = Vec::new();
         for relay in named.chain(rumoured).chain(ours) {
             let known = relays.iter().any(|via| via.relay == *relay);

@@ -136,6 +136,9 @@ impl Node {
         }
         if relays_before != hello.relay {
             self.keep_reservations(now);
+            if hello.relay {
+                self.relay_came(now);
+            }
         }
         if first && relayed {
             // The other side hears of us at about the same time: now both call.
@@ -160,7 +163,11 @@ impl Node {
     fn take_presence(&mut self, presence: &Verified<Presence>, near: bool, now: Now) {
         let device = presence.value().device;
         let known = device != self.own && self.roster().is_member(&device);
+        let relays = self.presences.relays(&device).to_vec();
         if known && self.presences.insert(presence, &self.mesh, now.wall) {
+            if presence.value().relays.iter().any(|relay| !relays.contains(relay)) {
+                self.relays_changed(device, now);
+            }
             for address in &presence.value().addresses {
                 if near || !address.ip().is_loopback() {
                     self.handle_address(device, *address, Source::Itself, now);

@@ -5,7 +5,7 @@ mod reach;
 mod relaying;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -88,8 +88,8 @@ pub(super) struct Driver {
     pub(super) visits: BTreeMap<ConnectionId, Visit>,
     pub(super) exchanges: BTreeMap<OutboundRequestId, SessionId>,
     pub(super) hellos: BTreeMap<OutboundRequestId, SessionId>,
-    /// Our own direct calls: others are libp2p's.
-    pub(super) dials: BTreeSet<ConnectionId>,
+    /// Our own calls, and whether they go through others; the rest is libp2p's.
+    pub(super) dials: BTreeMap<ConnectionId, bool>,
     /// The relays that we listen through.
     pub(super) reservations: HashMap<ListenerId, DeviceId>,
     pub(super) relaying: bool,
@@ -182,7 +182,7 @@ impl Driver {
                         tracing::debug!(peer = %peer.short(), %error, "did not call");
                         self.node.handle_dial_failed(peer, now());
                     } else {
-                        self.dials.insert(connection);
+                        self.dials.insert(connection, false);
                     }
                 }
                 Output::DialThrough { peer, relays } => self.dial_through(peer, &relays),
@@ -253,9 +253,11 @@ impl Driver {
             }
             SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), error, connection_id } => {
                 tracing::debug!(%peer, %error, "no address answered");
-                let ours = self.dials.remove(&connection_id);
-                if let Some(peer) = DeviceId::from_peer_id(&peer).filter(|_| ours) {
-                    self.node.handle_dial_failed(peer, now());
+                let through = self.dials.remove(&connection_id);
+                match (DeviceId::from_peer_id(&peer), through) {
+                    (Some(peer), Some(false)) => self.node.handle_dial_failed(peer, now()),
+                    (Some(peer), Some(true)) => self.node.handle_circuit_failed(peer, now()),
+                    (None, _) | (_, None) => {}
                 }
             }
             SwarmEvent::NewListenAddr { address, listener_id } => {

@@ -164,7 +164,7 @@ pub fn start_member(
         visits: BTreeMap::new(),
         exchanges: BTreeMap::new(),
         hellos: BTreeMap::new(),
-        dials: BTreeSet::new(),
+        dials: BTreeMap::new(),
         reservations: HashMap::new(),
         relaying: false,
         reach: driver::Reach::default(),

@@ -25,8 +25,15 @@ impl Driver {
             .addresses(through.collect())
             .condition(PeerCondition::Always)
             .build();
-        if let Err(error) = self.swarm.dial(opts) {
-            tracing::debug!(peer = %peer.short(), %error, "did not call through others");
+        let connection = opts.connection_id();
+        match self.swarm.dial(opts) {
+            Ok(()) => {
+                self.dials.insert(connection, true);
+            }
+            Err(error) => {
+                tracing::debug!(peer = %peer.short(), %error, "did not call through others");
+                self.node.handle_circuit_failed(peer, now());
+            }
         }
     }
 
