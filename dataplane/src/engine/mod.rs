@@ -42,12 +42,13 @@ mod ping;
 mod remote;
 mod timers;
 mod transmit;
+mod via;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -56,10 +57,12 @@ pub use drops::{Drop, Drops};
 pub use event::{Event, PeerSnapshot, Snapshot};
 pub use timers::Timer;
 pub use transmit::Transmit;
+pub use via::Via;
 
 use crate::filter::Filter;
 use crate::packet::IpPacket;
 use crate::packet::icmp::Unreachable;
+use crate::path::Route;
 use crate::wg::{AllowedIps, Device, PeerId, Peers, PublicKey};
 use outbound::ErrorBudget;
 use output::Output;
@@ -84,8 +87,8 @@ pub struct Engine {
     allowed_ips: AllowedIps,
     /// Whose probes carry which tag.
     tags: BTreeMap<[u8; 8], PeerId>,
-    /// Where authentic probes came from last: one address a peer.
-    neighbours: BTreeMap<SocketAddr, PeerId>,
+    /// How authentic probes came last: one route a peer.
+    neighbours: BTreeMap<Route, PeerId>,
     /// The networks of this machine's interfaces.
     networks: Arc<[(IpAddr, u8)]>,
     filter: Filter<PeerId>,

@@ -1,7 +1,6 @@
 //! One peer and everything that is done for it: tunnel, path, rules, and the packets that wait.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::drops::Drop;
@@ -9,8 +8,9 @@ use super::event::Event;
 use super::output::Output;
 use super::timers::{Timer, Timers};
 use super::transmit::Transmit;
+use super::via::Via;
 use crate::filter::Rules;
-use crate::path;
+use crate::path::{self, Route};
 use crate::wg::{OVERHEAD, Peer, PeerId};
 
 /// How many packets wait for a path or a session: the first window of a few TCP connections (10 segments each,
@@ -32,10 +32,10 @@ pub(super) struct Remote {
     /// Nothing at all until they are set.
     pub(super) rules: Rules,
     pub(super) preshared_key: Option<[u8; 32]>,
-    /// Where an authentic datagram came from last, and when.
-    pub(super) heard: Option<(SocketAddr, Instant)>,
-    /// Where an authentic probe came from last.
-    pub(super) neighbour: Option<SocketAddr>,
+    /// How an authentic datagram came last, and when.
+    pub(super) heard: Option<(Route, Instant)>,
+    /// How an authentic probe came last.
+    pub(super) neighbour: Option<Route>,
     /// It uses a session that we have lost: make a new one though we have nothing to send.
     pub(super) revive: bool,
     /// In the list of those to be pumped at the end of the batch.
@@ -71,14 +71,14 @@ impl Remote {
     /// Send an inner packet: now if there is a path and a session, else as soon as there is.
     pub(super) fn carry(&mut self, packet: &[u8], mtu: usize, out: &mut Output, now: Instant) {
         self.sending = true;
-        let endpoint = self.path.best().filter(|_| self.waiting.is_empty() && self.peer.tunnel.is_ready());
-        if endpoint.is_none_or(|endpoint| !self.seal(packet, endpoint, mtu, out, now)) {
+        let route = self.path.best().filter(|_| self.waiting.is_empty() && self.peer.tunnel.is_ready());
+        if route.is_none_or(|route| !self.seal(packet, route, mtu, out, now)) {
             self.wait(packet, out, now);
         }
     }
 
     /// Take note that the peer sent something authentic from `from`.
-    pub(super) fn hear(&mut self, from: SocketAddr, now: Instant) {
+    pub(super) fn hear(&mut self, from: Route, now: Instant) {
         if self.heard != Some((from, now)) {
             self.heard = Some((from, now));
             self.path.handle_authenticated_packet(from, now);
@@ -134,12 +134,14 @@ impl Remote {
             });
         }
         while let Some(probe) = self.path.poll_transmit() {
-            out.transmits.push_back(Transmit::single(probe.to, probe.datagram.to_vec()));
+            if let Some(via) = Self::via(probe.route) {
+                out.transmits.push_back(Transmit::single(via, probe.datagram.to_vec()));
+            }
         }
     }
 
     fn pump_waiting(&mut self, mtu: usize, out: &mut Output, now: Instant) {
-        let Some(endpoint) = self.path.best() else {
+        let Some(route) = self.path.best() else {
             self.path.want(now);
             if self.wanted_at.is_none_or(|at| now.saturating_duration_since(at) >= WANT_AGAIN) {
                 self.wanted_at = Some(now);
@@ -153,7 +155,7 @@ impl Remote {
             return;
         }
         while let Some(packet) = self.waiting.pop_front() {
-            if !self.seal(&packet, endpoint, mtu, out, now) {
+            if !self.seal(&packet, route, mtu, out, now) {
                 self.waiting.push_front(packet);
                 return;
             }
@@ -162,22 +164,25 @@ impl Remote {
         self.waiting_since = None;
     }
 
+    /// What carries datagrams on a route.
+    pub(super) const fn via(route: Route) -> Option<Via> {
+        match route {
+            Route::Udp { socket, to } => Some(Via::Socket { socket, address: to }),
+            Route::Stream { id } => Some(Via::Stream { id }),
+            Route::Relay { .. } => None,
+        }
+    }
+
     /// Seal into the run of this batch. False: the session is gone.
-    fn seal(
-        &mut self,
-        packet: &[u8],
-        endpoint: SocketAddr,
-        mtu: usize,
-        out: &mut Output,
-        now: Instant,
-    ) -> bool {
+    fn seal(&mut self, packet: &[u8], route: Route, mtu: usize, out: &mut Output, now: Instant) -> bool {
+        let Some(via) = Self::via(route) else { return false };
         let padded = packet.len().next_multiple_of(PADDING).min(mtu.max(packet.len()));
         let length = padded + OVERHEAD;
-        if !self.run.as_ref().is_some_and(|run| run.accepts(endpoint, length)) {
+        if !self.run.as_ref().is_some_and(|run| run.accepts(via, length)) {
             self.finish_run(out);
         }
         let run = self.run.get_or_insert_with(|| Transmit {
-            destination: endpoint,
+            destination: via,
             segment_size: length,
             contents: out.runs.take(),
         });
@@ -212,13 +217,27 @@ impl Remote {
         if out.answers.is_empty() {
             return;
         }
-        let Some(endpoint) = self.path.best() else {
-            out.drops.add(Drop::NoPath, out.answers.len());
-            out.answers.clear();
-            return;
-        };
         // A handshake message overtakes the run of this batch, which belongs to the session before it.
-        out.transmits.extend(out.answers.drain(..).map(|answer| Transmit::single(endpoint, answer)));
+        match self.path.best() {
+            Some(route) => Self::send_answers_to(route, out),
+            None => {
+                out.drops.add(Drop::NoPath, out.answers.len());
+                out.answers.clear();
+            }
+        }
+    }
+
+    /// Send what a tunnel answered by a certain route.
+    pub(super) fn send_answers_to(route: Route, out: &mut Output) {
+        match Self::via(route) {
+            Some(via) => {
+                out.transmits.extend(out.answers.drain(..).map(|answer| Transmit::single(via, answer)));
+            }
+            None => {
+                out.drops.add(Drop::NoPath, out.answers.len());
+                out.answers.clear();
+            }
+        }
     }
 
     fn finish_run(&mut self, out: &mut Output) {

@@ -17,7 +17,7 @@ use super::clock;
 use super::handle::{CommandFailed, Handle, Order};
 use super::tun::Tun;
 use super::udp::{Sent, SharedUdp};
-use crate::engine::{Drop as Reason, Engine, Event, Transmit};
+use crate::engine::{Drop as Reason, Engine, Event, Transmit, Via};
 use crate::wg::Kind;
 
 /// Commands that may wait.
@@ -334,8 +334,13 @@ fn deliver(
 }
 
 fn send(sockets: &mut [Socket], engine: &mut Engine, run: Transmit) {
+    // Socket 0 is the shared one of its family; there are no others yet.
+    let to = match run.destination {
+        Via::Socket { socket: 0, address } => Some(address),
+        Via::Socket { .. } | Via::Stream { .. } => None,
+    };
     let same_family = |socket: &&mut Socket| {
-        socket.udp.local_addr().is_ok_and(|address| address.is_ipv4() == run.destination.is_ipv4())
+        to.is_some_and(|to| socket.udp.local_addr().is_ok_and(|own| own.is_ipv4() == to.is_ipv4()))
     };
     let segments = run.segments().count();
     let Some(socket) = sockets.iter_mut().find(same_family) else {

@@ -12,7 +12,7 @@ use super::probe::{Codec, Message, ProbeError, ProbeKey};
 use super::random::Random;
 use super::replay::{Freshness, Sessions};
 use super::schedule::{KEEP_ALIVE, Search};
-use super::{Event, PathInfo, Transmit};
+use super::{Event, PathInfo, Route, Transmit};
 
 /// Pings: three rounds to a full list of candidates at once, then 40/s; a search over six candidates stays within it.
 const PINGS: (u32, u32) = (96, 40);
@@ -50,7 +50,7 @@ pub struct Agent {
     /// The networks of this machine's interfaces.
     pub(super) networks: Arc<[(IpAddr, u8)]>,
     /// Where WireGuard sends.
-    pub(super) active: Option<SocketAddr>,
+    pub(super) active: Option<Route>,
     /// Since when `active` is what it is.
     pub(super) active_since: Instant,
     pub(super) challenger: Option<super::choice::Challenger>,
@@ -125,7 +125,7 @@ impl Agent {
 
     /// Where WireGuard should send; not verified yet right after roaming.
     #[must_use]
-    pub fn best(&self) -> Option<SocketAddr> {
+    pub fn best(&self) -> Option<Route> {
         self.active
     }
 
@@ -216,9 +216,9 @@ impl Agent {
     }
 
     /// A WireGuard packet of this peer came from `from` and was authentic. Cheap when it came over the active pair.
-    pub fn handle_authenticated_packet(&mut self, from: SocketAddr, now: Instant) {
+    pub fn handle_authenticated_packet(&mut self, from: Route, now: Instant) {
         self.advance(now);
-        let Some(from) = usable(from) else { return };
+        let Some(from) = from.usable() else { return };
         self.used_at = Some(now);
         let Some(active) = self.active else {
             self.learn(from, now);
@@ -256,13 +256,8 @@ impl Agent {
     /// # Errors
     ///
     /// Says why it was refused; then it changed nothing.
-    pub fn handle_probe(
-        &mut self,
-        from: SocketAddr,
-        datagram: &[u8],
-        now: Instant,
-    ) -> Result<(), ProbeError> {
-        let from = usable(from).ok_or(ProbeError::UnusableSource)?;
+    pub fn handle_probe(&mut self, from: Route, datagram: &[u8], now: Instant) -> Result<(), ProbeError> {
+        let from = from.usable().ok_or(ProbeError::UnusableSource)?;
         match self.codec.decode(datagram)? {
             Message::Ping { transaction, session, sequence, challenge } => {
                 let random = &mut self.random;
@@ -277,7 +272,7 @@ impl Agent {
                 }
                 self.advance(now);
                 let challenge = self.sessions.challenge_for(session);
-                self.send(from, &Message::Pong { transaction, challenge, seen: from });
+                self.send(from, &Message::Pong { transaction, challenge, seen: from.seen() });
                 if freshness == Freshness::Fresh {
                     self.handle_fresh_ping(from, now);
                 }
@@ -303,7 +298,7 @@ impl Agent {
         Ok(())
     }
 
-    fn handle_fresh_ping(&mut self, from: SocketAddr, now: Instant) {
+    fn handle_fresh_ping(&mut self, from: Route, now: Instant) {
         self.learn(from, now);
         if let Some(pair) = self.pair_at(from) {
             pair.pinged = Some(now);
@@ -326,12 +321,12 @@ impl Agent {
         self.silent_since = None;
     }
 
-    pub(super) fn pair_at(&mut self, address: SocketAddr) -> Option<&mut Pair> {
-        self.pairs.iter_mut().find(|pair| pair.address == address)
+    pub(super) fn pair_at(&mut self, route: Route) -> Option<&mut Pair> {
+        self.pairs.iter_mut().find(|pair| pair.route == route)
     }
 
-    pub(super) fn was_heard_within(&self, address: SocketAddr, time: Duration, now: Instant) -> bool {
-        let pair = self.pairs.iter().find(|pair| pair.address == address);
+    pub(super) fn was_heard_within(&self, route: Route, time: Duration, now: Instant) -> bool {
+        let pair = self.pairs.iter().find(|pair| pair.route == route);
         pair.and_then(|pair| pair.heard).is_some_and(|heard| heard + time > now)
     }
 

@@ -3,20 +3,21 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use super::Route;
 use super::agent::Agent;
 use super::candidate::{MAX_CANDIDATES, Source, usable};
 use super::pair::Pair;
 
 impl Agent {
-    /// Adds an address that the peer proved to use, or renews it.
-    pub(super) fn learn(&mut self, address: SocketAddr, now: Instant) {
-        match self.pair_at(address) {
+    /// Adds a route that the peer proved to use, or renews it.
+    pub(super) fn learn(&mut self, route: Route, now: Instant) {
+        match self.pair_at(route) {
             Some(pair) => {
                 if let Source::Learned(at) = &mut pair.source {
                     *at = now;
                 }
             }
-            None => self.add(Pair::new(address, Source::Learned(now))),
+            None => self.add(Pair::new(route, Source::Learned(now))),
         }
     }
 
@@ -33,7 +34,7 @@ impl Agent {
                 .pairs
                 .iter()
                 .enumerate()
-                .filter(|(_, pair)| Some(pair.address) != active)
+                .filter(|(_, pair)| Some(pair.route) != active)
                 .min_by_key(|(index, pair)| rank(*index, pair))
                 .map(|(index, _)| index);
             if let Some(victim) = victim {
@@ -45,15 +46,15 @@ impl Agent {
 
     /// Replaces the addresses that the peer told before. True if there is a new one.
     pub(super) fn replace_told(&mut self, candidates: &[SocketAddr], now: Instant) -> bool {
-        let mut told: Vec<SocketAddr> = Vec::new();
-        for address in candidates.iter().filter_map(|address| usable(*address)) {
-            if !told.contains(&address) && told.len() < MAX_CANDIDATES {
-                told.push(address);
+        let mut told: Vec<Route> = Vec::new();
+        for route in candidates.iter().filter_map(|address| usable(*address)).map(Route::udp) {
+            if !told.contains(&route) && told.len() < MAX_CANDIDATES {
+                told.push(route);
             }
         }
         let active = self.active;
         self.pairs.retain_mut(|pair| {
-            if told.contains(&pair.address) {
+            if told.contains(&pair.route) {
                 pair.source = Source::Told;
                 return true;
             }
@@ -61,14 +62,14 @@ impl Agent {
                 Source::Learned(_) => true,
                 Source::Told => {
                     pair.source = Source::Learned(now);
-                    pair.verified.is_some() || active == Some(pair.address)
+                    pair.verified.is_some() || active == Some(pair.route)
                 }
             }
         });
         let mut news = false;
-        for address in told {
-            if self.pair_at(address).is_none() {
-                self.add(Pair::new(address, Source::Told));
+        for route in told {
+            if self.pair_at(route).is_none() {
+                self.add(Pair::new(route, Source::Told));
                 news = true;
             }
         }

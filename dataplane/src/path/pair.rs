@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use super::Route;
 use super::candidate::Source;
 use super::score::{Kind, Score};
 
@@ -20,9 +21,9 @@ const RTT_STALE: Duration = Duration::from_secs(10);
 /// So many unanswered pings make a pair unfit to be chosen.
 const UNFIT_MISSES: usize = 3;
 
-/// A way to the peer, named by the peer's address.
+/// A way to the peer, and what is known of it.
 pub(crate) struct Pair {
-    pub(crate) address: SocketAddr,
+    pub(crate) route: Route,
     pub(crate) source: Source,
     /// A ping is owed as soon as the budget allows.
     pub(crate) pending: bool,
@@ -55,9 +56,9 @@ pub(crate) struct Verified {
 }
 
 impl Pair {
-    pub(crate) fn new(address: SocketAddr, source: Source) -> Self {
+    pub(crate) fn new(route: Route, source: Source) -> Self {
         Self {
-            address,
+            route,
             source,
             pending: false,
             last_sent: None,
@@ -144,7 +145,13 @@ impl Pair {
 
     /// What the pair is worth, once verified, on a machine with interfaces in these networks.
     pub(crate) fn score(&self, networks: &[(IpAddr, u8)]) -> Option<Score> {
-        self.verified.as_ref().map(|v| Score { kind: Kind::of(self.address, v.seen, networks), rtt: v.rtt })
+        let verified = self.verified.as_ref()?;
+        let kind = match self.route {
+            Route::Udp { to, .. } => Kind::of(to, verified.seen, networks),
+            Route::Relay { .. } => Kind::Relay,
+            Route::Stream { .. } => Kind::Stream,
+        };
+        Some(Score { kind, rtt: verified.rtt })
     }
 
     fn unanswered(&self) -> impl Iterator<Item = Instant> {

@@ -3,14 +3,13 @@
 //! A ping that is due sets its pair's `pending`; pending pings leave as the budget allows, the active pair's first.
 //! Setting a flag twice is one ping, so nothing piles up while the budget or the clock stands still.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::Transmit;
 use super::agent::Agent;
 use super::pair::Pair;
 use super::probe::Message;
 use super::score::Kind;
+use super::{Route, Transmit};
 
 /// Spacing of the first rounds of a search. Two NATs let each other in only if both sides send within their patience.
 const BURST_SPACING: Duration = Duration::from_millis(100);
@@ -86,8 +85,8 @@ impl Agent {
     }
 
     /// A ping to this pair, as soon as may be.
-    pub(super) fn ask(&mut self, address: SocketAddr) {
-        if let Some(pair) = self.pair_at(address) {
+    pub(super) fn ask(&mut self, route: Route) {
+        if let Some(pair) = self.pair_at(route) {
             pair.pending = true;
         }
     }
@@ -125,7 +124,7 @@ impl Agent {
         let search = self.search.as_ref().map(|search| search.next_round);
         let pairs =
             self.pairs.iter().filter(|pair| !pair.pending).filter_map(|pair| self.due(pair, now)).min();
-        let active = self.pairs.iter().find(|pair| Some(pair.address) == self.active);
+        let active = self.pairs.iter().find(|pair| Some(pair.route) == self.active);
         let miss = active.and_then(|pair| pair.next_miss(now));
         self.deadline = [blocked_until, search, pairs, miss].into_iter().flatten().min();
     }
@@ -133,8 +132,8 @@ impl Agent {
     fn run_search(&mut self, now: Instant) {
         let wanted = self.is_wanted(now);
         let verified = self.info.filter(|info| {
-            self.active == Some(info.endpoint)
-                && self.pairs.iter().any(|p| p.address == info.endpoint && p.verified.is_some())
+            self.active == Some(info.route)
+                && self.pairs.iter().any(|p| p.route == info.route && p.verified.is_some())
         });
         let Some(search) = &mut self.search else { return };
         if now < search.next_round {
@@ -167,7 +166,7 @@ impl Agent {
     /// When a pair wants its next ping, searches apart. In the past if at once.
     fn due(&self, pair: &Pair, now: Instant) -> Option<Instant> {
         let spaced = |spacing: Duration| pair.last_sent.map_or(now, |sent| sent + spacing);
-        if Some(pair.address) == self.active {
+        if Some(pair.route) == self.active {
             let Some(verified) = &pair.verified else { return Some(spaced(DOUBT_SPACING)) };
             if self.challenger.is_some() {
                 return Some(spaced(DOUBT_SPACING));
@@ -187,14 +186,14 @@ impl Agent {
                 [pair.heard, pair.pinged, pair.last_sent].into_iter().flatten().max().unwrap_or(verified.at);
             return self.used_within(KEEP_FOR, now).then_some(last + KEEP_ALIVE + turn);
         }
-        if self.challenger.as_ref().is_some_and(|challenger| challenger.address == pair.address) {
+        if self.challenger.as_ref().is_some_and(|challenger| challenger.route == pair.route) {
             return Some(spaced(DOUBT_SPACING));
         }
         // Without an active pair there is a search, or quiet.
         if self.active.is_none() || !self.used_within(IN_USE, now) {
             return None;
         }
-        let is_standby = self.second_best(now) == Some(pair.address);
+        let is_standby = self.second_best(now) == Some(pair.route);
         Some(spaced(if is_standby { KEEP_ALIVE } else { SPARE_SPACING }))
     }
 
@@ -212,7 +211,7 @@ impl Agent {
         // Those that waited longest first, so that a scarce budget is shared.
         order.sort_by_key(|index| {
             let pair = &self.pairs[*index];
-            (Some(pair.address) != self.active, pair.last_sent, *index)
+            (Some(pair.route) != self.active, pair.last_sent, *index)
         });
         for index in order {
             if self.transmits.len() >= MAX_TRANSMITS {
@@ -230,14 +229,14 @@ impl Agent {
                 challenge: self.proof,
             };
             self.pairs[index].sent(transaction, now);
-            self.send(self.pairs[index].address, &ping);
+            self.send(self.pairs[index].route, &ping);
         }
         None
     }
 
-    pub(super) fn send(&mut self, to: SocketAddr, message: &Message) {
+    pub(super) fn send(&mut self, route: Route, message: &Message) {
         if self.transmits.len() < MAX_TRANSMITS {
-            self.transmits.push_back(Transmit { to, datagram: self.codec.encode(message) });
+            self.transmits.push_back(Transmit { route, datagram: self.codec.encode(message) });
         }
     }
 }

@@ -252,7 +252,9 @@ impl Mesh {
             if let Some(transmit) = device.engine.poll_transmit() {
                 for datagram in transmit.segments() {
                     device.probes += u64::from(datagram.first() == Some(&5));
-                    self.network.send(device.host, transmit.destination, datagram, self.now);
+                    if let Some(to) = transmit.destination.address() {
+                        self.network.send(device.host, to, datagram, self.now);
+                    }
                 }
                 device.engine.recycle(transmit.contents);
             } else if let Some(buffer) = device.engine.poll_tun() {

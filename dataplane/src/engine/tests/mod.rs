@@ -167,8 +167,8 @@ impl World {
         for host in &mut self.hosts {
             while let Some(run) = host.engine.poll_transmit() {
                 for bytes in run.segments() {
-                    let datagram =
-                        Datagram { from: host.address, to: run.destination, bytes: bytes.to_vec() };
+                    let Some(to) = run.destination.address() else { continue };
+                    let datagram = Datagram { from: host.address, to, bytes: bytes.to_vec() };
                     self.record.push(datagram.clone());
                     if !(self.loses)(&datagram) {
                         self.wire.push_back(datagram);
