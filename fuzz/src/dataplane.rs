@@ -15,7 +15,7 @@ pub fn datagram(bytes: &[u8]) -> bool {
     let Tunnel { mut engine, at, .. } = Tunnel::here(now);
     engine.handle_datagram(at, bytes, now);
     // The same bytes again, and as equal segments of a longer buffer.
-    engine.handle_datagram(parsed("198.51.100.9:9"), bytes, now);
+    engine.handle_datagram(parsed::<std::net::SocketAddr>("198.51.100.9:9"), bytes, now);
     engine.handle_datagrams(at, bytes, 148, now);
     while let Some(transmit) = engine.poll_transmit() {
         for segment in transmit.segments() {
