@@ -13,8 +13,6 @@ use crate::path::{self, Route};
 use crate::wg::{Kind, OpenError, Opened, PeerId, Screened, WORKSPACE, receiver_index};
 
 use super::event::Event;
-use super::remote::Remote;
-use super::transmit::Transmit;
 use super::via::Via;
 
 impl Engine {
@@ -28,7 +26,20 @@ impl Engine {
             let datagrams = contents.len().div_ceil(stride.max(1));
             return self.out.drops.add(Drop::ThroughTunnel, datagrams);
         }
-        for datagram in contents.chunks(stride.max(1)) {
+        if let Via::Stream { id } = from
+            && !self.detours.has_stream(id)
+        {
+            return self.out.drops.add(Drop::StreamUnknown, contents.len().div_ceil(stride.max(1)));
+        }
+        let mut rest = contents;
+        while !rest.is_empty() {
+            let (datagram, others) = rest.split_at(stride.clamp(1, rest.len()));
+            if Kind::of(datagram) == Kind::Relayed {
+                let taken = self.handle_frames(from, rest, stride, now);
+                rest = rest.get(taken..).unwrap_or_default();
+                continue;
+            }
+            rest = others;
             if let Err(reason) = self.receive(from.route(), datagram, now) {
                 self.out.drops.count(reason);
             }
@@ -41,7 +52,7 @@ impl Engine {
         self.handle_datagrams(from, datagram, datagram.len(), now);
     }
 
-    fn receive(&mut self, from: Route, datagram: &[u8], now: Instant) -> Result<(), Drop> {
+    pub(super) fn receive(&mut self, from: Route, datagram: &[u8], now: Instant) -> Result<(), Drop> {
         match Kind::of(datagram) {
             Kind::Initiation => {
                 let id = self.initiator(from, datagram, now)?;
@@ -74,8 +85,8 @@ impl Engine {
             Screened::From(key) if key == self.public_key => Err(Drop::HandshakeOwnKey),
             Screened::From(key) => self.peers.by_key(&key).ok_or(Drop::HandshakeUnknownKey),
             Screened::Challenged => {
-                if let Some(via) = Remote::via(from) {
-                    self.out.transmits.push_back(Transmit::single(via, cookie));
+                if let Some(way) = self.way_back(from) {
+                    self.out.transmits.push_back(way.single(cookie));
                 }
                 Err(Drop::HandshakeChallenged)
             }
@@ -84,6 +95,9 @@ impl Engine {
     }
 
     fn open(&mut self, id: PeerId, from: Route, datagram: &[u8], now: Instant) -> Result<(), Drop> {
+        if !self.detours.leads_to(from, id) {
+            return Err(Drop::ForeignDetour);
+        }
         let Some(remote) = self.remotes.get_mut(id.slot()).and_then(Option::as_mut) else {
             return Err(Drop::NoSession);
         };
@@ -94,7 +108,7 @@ impl Engine {
         let plain = buffer.get_mut(HEAD_ROOM..).unwrap_or_default();
         let opened = remote.peer.tunnel.open(from.stand_in(), datagram, plain, &mut self.out.answers, now);
         // Answers of a handshake go where the message came from, whatever path will be chosen.
-        Remote::send_answers_to(from, &mut self.out);
+        remote.send_answers_to(from, &mut self.out);
         match opened {
             Ok(Opened::Packet(_) | Opened::Keepalive | Opened::Handshake) => remote.hear(from, now),
             Ok(Opened::Cookie | Opened::Challenged) | Err(_) => {}
@@ -167,6 +181,9 @@ impl Engine {
     fn probe(&mut self, from: Route, datagram: &[u8], now: Instant) -> Result<(), Drop> {
         let id = path::probe::peek(datagram).and_then(|tag| self.tags.get(&tag).copied());
         let id = id.ok_or(Drop::ProbeUnknown)?;
+        if !self.detours.leads_to(from, id) {
+            return Err(Drop::ForeignDetour);
+        }
         let Some(remote) = self.remotes.get_mut(id.slot()).and_then(Option::as_mut) else {
             return Err(Drop::ProbeUnknown);
         };

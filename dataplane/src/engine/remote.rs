@@ -8,7 +8,7 @@ use super::event::Event;
 use super::output::Output;
 use super::timers::{Timer, Timers};
 use super::transmit::Transmit;
-use super::via::Via;
+use super::via::{Via, Way};
 use crate::filter::Rules;
 use crate::path::{self, Route};
 use crate::wg::{OVERHEAD, Peer, PeerId};
@@ -46,6 +46,14 @@ pub(super) struct Remote {
     waiting_since: Option<Instant>,
     wanted_at: Option<Instant>,
     run: Option<Transmit>,
+    /// The relays on its routes: the session, the relay, and what leads to the relay now.
+    relays: Vec<(u64, PeerId, Option<Via>)>,
+    /// Relays that are needed to send to it, and whether at once.
+    calls: Vec<(PeerId, bool)>,
+    /// Each batch calls the relays once.
+    called_at: Option<Instant>,
+    /// It is needed as a relay and has no path.
+    is_called: bool,
 }
 
 impl Remote {
@@ -65,6 +73,10 @@ impl Remote {
             waiting_since: None,
             wanted_at: None,
             run: None,
+            relays: Vec::new(),
+            calls: Vec::new(),
+            called_at: None,
+            is_called: false,
         }
     }
 
@@ -93,10 +105,17 @@ impl Remote {
 
     /// Do whatever has become possible or due, and say when to come again.
     pub(super) fn pump(&mut self, mtu: usize, out: &mut Output, timers: &mut Timers, now: Instant) {
-        if std::mem::take(&mut self.sending) {
+        let sending = std::mem::take(&mut self.sending);
+        if sending {
             self.path.want(now);
         }
+        if sending || !self.waiting.is_empty() {
+            self.call_relays(now);
+        }
         self.pump_path(out);
+        if std::mem::take(&mut self.is_called) && self.path.best().is_none() {
+            self.ask_for_candidates(out, now);
+        }
         if !self.waiting.is_empty() || self.revive {
             self.pump_waiting(mtu, out, now);
         }
@@ -134,19 +153,23 @@ impl Remote {
             });
         }
         while let Some(probe) = self.path.poll_transmit() {
-            if let Some(via) = Self::via(probe.route) {
-                out.transmits.push_back(Transmit::single(via, probe.datagram.to_vec()));
+            let Some(way) = self.way(probe.route) else {
+                out.drops.count(Drop::NoPath);
+                continue;
+            };
+            if let Route::Relay { session } = probe.route
+                && let Some((_, relay, _)) = self.relays.iter().find(|(known, ..)| *known == session)
+            {
+                self.calls.push((*relay, false));
             }
+            out.transmits.push_back(way.single(probe.datagram.to_vec()));
         }
     }
 
     fn pump_waiting(&mut self, mtu: usize, out: &mut Output, now: Instant) {
         let Some(route) = self.path.best() else {
             self.path.want(now);
-            if self.wanted_at.is_none_or(|at| now.saturating_duration_since(at) >= WANT_AGAIN) {
-                self.wanted_at = Some(now);
-                out.event(Event::WantCandidates { peer: self.peer.key });
-            }
+            self.ask_for_candidates(out, now);
             return;
         };
         self.revive = false;
@@ -164,28 +187,70 @@ impl Remote {
         self.waiting_since = None;
     }
 
-    /// What carries datagrams on a route.
-    pub(super) const fn via(route: Route) -> Option<Via> {
-        match route {
-            Route::Udp { socket, to } => Some(Via::Socket { socket, address: to }),
-            Route::Stream { id } => Some(Via::Stream { id }),
-            Route::Relay { .. } => None,
+    fn ask_for_candidates(&mut self, out: &mut Output, now: Instant) {
+        if self.wanted_at.is_none_or(|at| now.saturating_duration_since(at) >= WANT_AGAIN) {
+            self.wanted_at = Some(now);
+            out.event(Event::WantCandidates { peer: self.peer.key });
         }
+    }
+
+    /// How datagrams are sent on a route.
+    pub(super) fn way(&self, route: Route) -> Option<Way> {
+        match route {
+            Route::Udp { .. } | Route::Stream { .. } => Some(Way { via: Via::of(route)?, session: None }),
+            Route::Relay { session } => {
+                let (.., via) = self.relays.iter().find(|(known, ..)| *known == session)?;
+                Some(Way { via: (*via)?, session: Some(session) })
+            }
+        }
+    }
+
+    /// Through which relays it may be reached.
+    pub(super) fn relays_mut(&mut self) -> &mut Vec<(u64, PeerId, Option<Via>)> {
+        self.called_at = None;
+        &mut self.relays
+    }
+
+    /// The relays that are needed to reach it, and whether at once. To be given back empty.
+    pub(super) fn calls_mut(&mut self) -> &mut Vec<(PeerId, bool)> {
+        &mut self.calls
+    }
+
+    /// It relays for us and is needed: at once, or as a reserve.
+    pub(super) fn call(&mut self, at_once: bool, now: Instant) {
+        if at_once {
+            self.is_called = true;
+            self.path.want(now);
+        } else {
+            self.path.keep(now);
+        }
+    }
+
+    fn call_relays(&mut self, now: Instant) {
+        if self.called_at == Some(now) {
+            return;
+        }
+        self.called_at = Some(now);
+        let best = self.path.best();
+        let needed = |session: u64| best.is_none_or(|best| best == Route::Relay { session });
+        self.calls.extend(self.relays.iter().map(|(session, relay, _)| (*relay, needed(*session))));
     }
 
     /// Seal into the run of this batch. False: the session is gone.
     fn seal(&mut self, packet: &[u8], route: Route, mtu: usize, out: &mut Output, now: Instant) -> bool {
-        let Some(via) = Self::via(route) else { return false };
+        let Some(way) = self.way(route) else { return false };
         let padded = packet.len().next_multiple_of(PADDING).min(mtu.max(packet.len()));
-        let length = padded + OVERHEAD;
-        if !self.run.as_ref().is_some_and(|run| run.accepts(via, length)) {
+        let length = padded + OVERHEAD + way.overhead();
+        if !self.run.as_ref().is_some_and(|run| run.accepts(way.via, length)) {
             self.finish_run(out);
         }
         let run = self.run.get_or_insert_with(|| Transmit {
-            destination: via,
+            destination: way.via,
             segment_size: length,
             contents: out.runs.take(),
         });
+        let start = run.contents.len();
+        way.begin(&mut run.contents);
         let sealed = if padded == packet.len() {
             self.peer.tunnel.seal(packet, &mut run.contents, &mut out.answers, now)
         } else {
@@ -196,6 +261,8 @@ impl Remote {
         };
         if sealed.is_ok() {
             self.peer.tx_bytes += packet.len() as u64;
+        } else {
+            run.contents.truncate(start);
         }
         sealed.is_ok()
     }
@@ -219,7 +286,7 @@ impl Remote {
         }
         // A handshake message overtakes the run of this batch, which belongs to the session before it.
         match self.path.best() {
-            Some(route) => Self::send_answers_to(route, out),
+            Some(route) => self.send_answers_to(route, out),
             None => {
                 out.drops.add(Drop::NoPath, out.answers.len());
                 out.answers.clear();
@@ -228,11 +295,9 @@ impl Remote {
     }
 
     /// Send what a tunnel answered by a certain route.
-    pub(super) fn send_answers_to(route: Route, out: &mut Output) {
-        match Self::via(route) {
-            Some(via) => {
-                out.transmits.extend(out.answers.drain(..).map(|answer| Transmit::single(via, answer)));
-            }
+    pub(super) fn send_answers_to(&self, route: Route, out: &mut Output) {
+        match self.way(route) {
+            Some(way) => out.transmits.extend(out.answers.drain(..).map(|answer| way.single(answer))),
             None => {
                 out.drops.add(Drop::NoPath, out.answers.len());
                 out.answers.clear();

@@ -169,7 +169,7 @@ impl Agent {
             self.start_search(now);
         } else if news {
             self.start_search(now);
-        } else if self.active.is_none() && !self.pairs.is_empty() && self.may_search_again(now) {
+        } else if self.is_roundabout() && !self.pairs.is_empty() && self.may_search_again(now) {
             self.search_again(now);
         }
         // The peer may signal because it does not hear us any more.
@@ -236,6 +236,13 @@ impl Agent {
             return;
         }
         match known {
+            // A detour is no address that the peer moved to.
+            _ if from.address().is_none() && self.info.is_some() => {
+                if matches!(known, Some((false, _))) {
+                    self.ask(from);
+                }
+                self.doubt_active(now);
+            }
             // The peer uses another of its addresses; that is its choice. Ours stands while it carries, so ask it.
             Some((true, _)) => self.doubt_active(now),
             Some((false, true)) => {}
@@ -338,7 +345,7 @@ impl Agent {
     }
 
     /// Notices a clock that jumped.
-    fn advance(&mut self, now: Instant) {
+    pub(super) fn advance(&mut self, now: Instant) {
         if self.deadline.is_none_or(|deadline| now < deadline + JUMP) {
             return;
         }

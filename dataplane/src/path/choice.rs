@@ -19,6 +19,8 @@ const DEAD_SILENCE: Duration = Duration::from_secs(2);
 const SETTLE: Duration = Duration::from_secs(3);
 /// with this many pongs meanwhile.
 const SETTLE_PONGS: u32 = 3;
+/// A direct path that failed within this time is no longer preferred to a detour in haste.
+const FAILED_LATELY: Duration = Duration::from_secs(60);
 /// A lower round trip moves us no more often than this: our own traffic raises the one we use.
 const RTT_DWELL: Duration = Duration::from_secs(30);
 /// A packet from a route that then did not answer pings moves us there again only after this time.
@@ -30,6 +32,8 @@ pub(super) struct Challenger {
     since: Instant,
     /// Its pongs at that time.
     pongs: u32,
+    /// It is a direct path and the active one is a detour: no need to wait.
+    pub(super) hasty: bool,
 }
 
 impl Agent {
@@ -89,6 +93,9 @@ impl Agent {
             if missed >= SILENT_MISSES
                 && let Some(other) = self.best_other(now, Some(silent_since))
             {
+                if let Some(pair) = self.pair_at(active) {
+                    pair.failed_at = Some(now);
+                }
                 self.activate(other, now);
             }
             return;
@@ -106,6 +113,7 @@ impl Agent {
         let other = self.best_other(now, self.silent_since).or_else(|| self.best_other(now, None));
         if let Some(pair) = self.pair_at(active) {
             pair.forget();
+            pair.failed_at = Some(now);
         }
         match other {
             Some(other) => self.activate(other, now),
@@ -116,6 +124,13 @@ impl Agent {
                 self.start_search(now);
                 self.tell(now);
             }
+        }
+    }
+
+    /// A detour closes: if it is the active pair, what else is verified takes over, or the search begins.
+    pub(super) fn lose_if_active(&mut self, route: Route, now: Instant) {
+        if self.active == Some(route) {
+            self.lose(route, now);
         }
     }
 
@@ -139,14 +154,20 @@ impl Agent {
         if let Some(challenger) = &self.challenger
             && let Some((_, pongs)) = fit(challenger.route)
         {
-            if challenger.since + SETTLE <= now && pongs >= challenger.pongs + SETTLE_PONGS {
+            if (challenger.hasty || challenger.since + SETTLE <= now)
+                && pongs >= challenger.pongs + SETTLE_PONGS
+            {
                 self.activate(challenger.route, now);
             }
             return;
         }
         self.challenger = self.best_other(now, None).and_then(|route| {
             let (_, pongs) = fit(route)?;
-            Some(Challenger { route, since: now, pongs })
+            let failed = self.pairs.iter().find(|pair| pair.route == route)?.failed_at;
+            let hasty = active.address().is_none()
+                && route.address().is_some()
+                && failed.is_none_or(|at| at + FAILED_LATELY <= now);
+            Some(Challenger { route, since: now, pongs, hasty })
         });
     }
 
@@ -168,7 +189,7 @@ impl Agent {
     }
 
     /// Tells of the path in use if it is another one than was told last, and keeps its round trip.
-    fn tell(&mut self, now: Instant) {
+    pub(super) fn tell(&mut self, now: Instant) {
         let Some(active) = self.active else {
             if self.info.take().is_some() {
                 self.push_event(Event::Changed(None));
@@ -176,19 +197,19 @@ impl Agent {
             return;
         };
         // Not verified yet: the next pong, or its absence, will tell.
-        let Some(score) =
-            self.pairs.iter().find(|pair| pair.route == active).and_then(|pair| self.score(pair))
-        else {
-            return;
-        };
+        let Some(pair) = self.pairs.iter().find(|pair| pair.route == active) else { return };
+        let Some(score) = self.score(pair) else { return };
+        let endpoint = pair.endpoint();
         match &mut self.info {
-            Some(info) if info.route == active && info.kind == score.kind => info.rtt = score.rtt,
+            Some(info) if (info.route, info.kind, info.endpoint) == (active, score.kind, endpoint) => {
+                info.rtt = score.rtt;
+            }
             Some(_) | None => {
                 let info = PathInfo {
                     route: active,
                     kind: score.kind,
-                    endpoint: active.seen(),
-                    via: None,
+                    endpoint,
+                    via: pair.detour.and_then(|detour| detour.via),
                     rtt: score.rtt,
                     since: now,
                     mtu: None,

@@ -12,6 +12,7 @@ impl Agent {
     /// Adds a route that the peer proved to use, or renews it.
     pub(super) fn learn(&mut self, route: Route, now: Instant) {
         match self.pair_at(route) {
+            None if route.address().is_none() => {}
             Some(pair) => {
                 if let Source::Learned(at) = &mut pair.source {
                     *at = now;
@@ -23,18 +24,19 @@ impl Agent {
 
     /// Adds a pair; the least useful one makes room for it.
     pub(super) fn add(&mut self, pair: Pair) {
-        if self.pairs.len() >= MAX_CANDIDATES {
+        if self.pairs.iter().filter(|pair| pair.route.address().is_some()).count() >= MAX_CANDIDATES {
             let active = self.active;
             // The oldest learned, else the last told one that never answered, else the last told.
             let rank = |index: usize, pair: &Pair| match pair.source {
                 Source::Learned(at) => (0, Some(at), index),
                 Source::Told => (if pair.verified.is_none() { 1 } else { 2 }, None, usize::MAX - index),
+                Source::Agreed(_) => (3, None, index),
             };
             let victim = self
                 .pairs
                 .iter()
                 .enumerate()
-                .filter(|(_, pair)| Some(pair.route) != active)
+                .filter(|(_, pair)| Some(pair.route) != active && pair.route.address().is_some())
                 .min_by_key(|(index, pair)| rank(*index, pair))
                 .map(|(index, _)| index);
             if let Some(victim) = victim {
@@ -59,7 +61,7 @@ impl Agent {
                 return true;
             }
             match pair.source {
-                Source::Learned(_) => true,
+                Source::Learned(_) | Source::Agreed(_) => true,
                 Source::Told => {
                     pair.source = Source::Learned(now);
                     pair.verified.is_some() || active == Some(pair.route)

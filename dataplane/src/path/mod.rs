@@ -62,11 +62,13 @@ mod agent;
 pub(crate) mod budget;
 mod candidate;
 mod choice;
+mod detour;
 mod list;
 mod pair;
 pub mod probe;
 mod random;
 mod replay;
+mod report;
 mod route;
 mod schedule;
 mod score;
@@ -78,7 +80,9 @@ use std::time::{Duration, Instant};
 
 pub use agent::Agent;
 pub use candidate::MAX_CANDIDATES;
+pub use detour::Detour;
 pub use probe::{ProbeError, ProbeKey};
+pub use report::{Outcome, PairFailure, PairReport, PairSource};
 pub use route::Route;
 pub use score::Kind;
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::Route;
 use super::candidate::Source;
+use super::detour::Detour;
 use super::score::{Kind, Score};
 
 /// A ping is waited for at least this long before it counts as unanswered, and at least twice the round trip.
@@ -25,6 +26,8 @@ const UNFIT_MISSES: usize = 3;
 pub(crate) struct Pair {
     pub(crate) route: Route,
     pub(crate) source: Source,
+    /// What stands between, where the route is no address. Without it such a pair carries nothing.
+    pub(crate) detour: Option<Detour>,
     /// A ping is owed as soon as the budget allows.
     pub(crate) pending: bool,
     /// When a ping was sent last.
@@ -37,6 +40,10 @@ pub(crate) struct Pair {
     pub(crate) verified: Option<Verified>,
     /// A packet from here did not prove a path; until then, packets alone do not move us here again.
     pub(crate) distrusted_until: Option<Instant>,
+    /// When it was last left because it had fallen silent.
+    pub(crate) failed_at: Option<Instant>,
+    /// Pings sent since the last pong.
+    pub(crate) unanswered_pings: u32,
     outstanding: VecDeque<(u64, Instant)>,
     /// The last round trip, which is remembered when the path is not.
     last_rtt: Duration,
@@ -60,12 +67,15 @@ impl Pair {
         Self {
             route,
             source,
+            detour: None,
             pending: false,
             last_sent: None,
             heard: None,
             pinged: None,
             verified: None,
             distrusted_until: None,
+            failed_at: None,
+            unanswered_pings: 0,
             outstanding: VecDeque::new(),
             last_rtt: Duration::ZERO,
         }
@@ -79,6 +89,7 @@ impl Pair {
             self.outstanding.pop_front();
         }
         self.outstanding.push_back((transaction, now));
+        self.unanswered_pings = self.unanswered_pings.saturating_add(1);
         self.last_sent = Some(now);
         self.pending = false;
     }
@@ -103,6 +114,7 @@ impl Pair {
             None => (sample, 1),
         };
         self.last_rtt = rtt;
+        self.unanswered_pings = 0;
         self.verified = Some(Verified { at: now, seen, rtt, pongs });
         self.heard = Some(now);
         self.distrusted_until = None;
@@ -138,6 +150,21 @@ impl Pair {
         self.unanswered().next().is_some()
     }
 
+    /// A detour that carries nothing at the moment.
+    pub(crate) const fn is_closed(&self) -> bool {
+        self.route.address().is_none() && self.detour.is_none()
+    }
+
+    /// The peer has shown that it is there.
+    pub(crate) const fn is_proved(&self) -> bool {
+        !self.is_closed() && (self.verified.is_some() || self.pinged.is_some() || self.heard.is_some())
+    }
+
+    /// Where it leads, as far as we can see.
+    pub(crate) fn endpoint(&self) -> SocketAddr {
+        self.detour.map_or_else(|| self.route.seen(), |detour| detour.endpoint)
+    }
+
     /// Verified, and nothing speaks against it.
     pub(crate) fn is_fit(&self, now: Instant) -> bool {
         self.verified.is_some() && self.missed(now) < UNFIT_MISSES
@@ -148,8 +175,7 @@ impl Pair {
         let verified = self.verified.as_ref()?;
         let kind = match self.route {
             Route::Udp { to, .. } => Kind::of(to, verified.seen, networks),
-            Route::Relay { .. } => Kind::Relay,
-            Route::Stream { .. } => Kind::Stream,
+            Route::Relay { .. } | Route::Stream { .. } => self.detour.as_ref()?.kind,
         };
         Some(Score { kind, rtt: verified.rtt })
     }

@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::agent::Agent;
+use super::candidate::Source;
 use super::pair::Pair;
 use super::probe::Message;
 use super::score::Kind;
@@ -41,6 +42,8 @@ const SPARE_SPACING: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_secs(1);
 /// Spacing while the active pair is in doubt and wanted, and of a trial.
 const DOUBT_SPACING: Duration = Duration::from_millis(500);
+/// A new detour is tried at that spacing for so long.
+const FIRST_TRIALS: Duration = Duration::from_secs(10);
 /// Spacing while it is in doubt and nobody waits.
 const IDLE_DOUBT_SPACING: Duration = Duration::from_secs(2);
 
@@ -165,6 +168,9 @@ impl Agent {
 
     /// When a pair wants its next ping, searches apart. In the past if at once.
     fn due(&self, pair: &Pair, now: Instant) -> Option<Instant> {
+        if pair.is_closed() {
+            return None;
+        }
         let spaced = |spacing: Duration| pair.last_sent.map_or(now, |sent| sent + spacing);
         if Some(pair.route) == self.active {
             let Some(verified) = &pair.verified else { return Some(spaced(DOUBT_SPACING)) };
@@ -186,7 +192,15 @@ impl Agent {
                 [pair.heard, pair.pinged, pair.last_sent].into_iter().flatten().max().unwrap_or(verified.at);
             return self.used_within(KEEP_FOR, now).then_some(last + KEEP_ALIVE + turn);
         }
-        if self.challenger.as_ref().is_some_and(|challenger| challenger.route == pair.route) {
+        if let Some(challenger) = self.challenger.as_ref().filter(|challenger| challenger.route == pair.route)
+        {
+            return Some(spaced(if challenger.hasty { BURST_SPACING } else { DOUBT_SPACING }));
+        }
+        // Both ends and the relay learn of a session one after the other: the first pings may be lost.
+        if let Source::Agreed(since) = pair.source
+            && pair.verified.is_none()
+            && now < since + FIRST_TRIALS
+        {
             return Some(spaced(DOUBT_SPACING));
         }
         // Without an active pair there is a search, or quiet.
@@ -203,8 +217,9 @@ impl Agent {
 
     /// Sends the pending pings. Returns when to go on if some must wait.
     fn flush(&mut self, now: Instant) -> Option<Instant> {
-        let mut order: Vec<usize> =
-            (0..self.pairs.len()).filter(|index| self.pairs[*index].pending).collect();
+        let mut order: Vec<usize> = (0..self.pairs.len())
+            .filter(|at| self.pairs[*at].pending && !self.pairs[*at].is_closed())
+            .collect();
         if order.is_empty() {
             return None;
         }
