@@ -67,6 +67,8 @@ pub struct Agent {
     pub(super) wanted_at: Option<Instant>,
     /// The last packet in either direction.
     pub(super) used_at: Option<Instant>,
+    /// When it was last said that the path is needed as it is.
+    pub(super) kept_at: Option<Instant>,
     /// The first packet sent since the peer was last heard on the active pair.
     pub(super) waiting_since: Option<Instant>,
     /// When the active pair began to miss answers, and all others were asked.
@@ -106,6 +108,7 @@ impl Agent {
             signalled_at: None,
             wanted_at: None,
             used_at: None,
+            kept_at: None,
             waiting_since: None,
             silent_since: None,
             pings: bucket(PINGS),

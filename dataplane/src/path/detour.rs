@@ -74,7 +74,7 @@ impl Agent {
     /// The peer is of use to us though we send it nothing of our own: it relays. Keeps its path, wakes nothing.
     pub fn keep(&mut self, now: Instant) {
         self.advance(now);
-        self.used_at = Some(now);
+        self.kept_at = Some(now);
         self.run(now);
     }
 

@@ -190,7 +190,8 @@ impl Agent {
             let turn = if self.ours_is_smaller { Duration::ZERO } else { KEEP_ALIVE_TURN };
             let last =
                 [pair.heard, pair.pinged, pair.last_sent].into_iter().flatten().max().unwrap_or(verified.at);
-            return self.used_within(KEEP_FOR, now).then_some(last + KEEP_ALIVE + turn);
+            let kept = self.kept_at.is_some_and(|at| at + IN_USE > now);
+            return (kept || self.used_within(KEEP_FOR, now)).then_some(last + KEEP_ALIVE + turn);
         }
         if let Some(challenger) = self.challenger.as_ref().filter(|challenger| challenger.route == pair.route)
         {
