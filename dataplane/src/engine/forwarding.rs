@@ -60,7 +60,7 @@ impl Engine {
         inside: &[u8],
         now: Instant,
     ) -> Result<(), Drop> {
-        if !self.has_proved(ours.relay, from) {
+        if self.proved_at(ours.relay, from).is_none() {
             return Err(Drop::RelayUnproven);
         }
         self.receive(Route::Relay { session }, inside, now)?;
@@ -86,14 +86,13 @@ impl Engine {
         let header = frame::header(session);
         let count = contents.chunks(stride).take_while(|datagram| datagram.starts_with(&header)).count();
         let taken = contents.get(..count * stride).unwrap_or(contents);
-        let (sender, receiver) = match (self.has_proved(a, from), self.has_proved(b, from)) {
-            (true, _) => (a, b),
-            (false, true) => (b, a),
-            (false, false) => {
-                self.out.drops.add(Drop::RelayUnproven, count);
-                return taken.len();
-            }
-        };
+        // Both, if a router gave the mapping of one to the other; then it is the one who proved it last.
+        let (of_a, of_b) = (self.proved_at(a, from), self.proved_at(b, from));
+        if of_a.max(of_b).is_none() {
+            self.out.drops.add(Drop::RelayUnproven, count);
+            return taken.len();
+        }
+        let (sender, receiver) = if of_a > of_b { (a, b) } else { (b, a) };
         let leg = self.remotes.get(receiver.slot()).and_then(Option::as_ref);
         let leg = leg.and_then(|remote| remote.path.leg(now)).and_then(|(route, _)| Via::of(route));
         let Some(via) = leg else {
@@ -127,8 +126,7 @@ impl Engine {
         taken.len()
     }
 
-    fn has_proved(&self, id: PeerId, from: Via) -> bool {
-        let remote = self.remotes.get(id.slot()).and_then(Option::as_ref);
-        remote.is_some_and(|remote| remote.path.has_proved(from.route()))
+    fn proved_at(&self, id: PeerId, from: Via) -> Option<Instant> {
+        self.remotes.get(id.slot())?.as_ref()?.path.proved_at(from.route())
     }
 }

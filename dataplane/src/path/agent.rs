@@ -317,8 +317,11 @@ impl Agent {
             // RFC 8445 section 7.3.1.4, triggered checks.
             pair.pending |= unverified && rested;
         }
-        if self.active.is_none() && self.search.is_none() {
-            self.start_search(now);
+        match self.active {
+            None if self.search.is_none() => self.start_search(now),
+            // It may call from a new mapping of its router, which has forgotten the old one.
+            Some(active) if active != from => self.doubt_active(now),
+            Some(_) | None => {}
         }
     }
 

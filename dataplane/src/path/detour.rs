@@ -78,12 +78,11 @@ impl Agent {
         self.run(now);
     }
 
-    /// Whether the peer has proved that it sends from there: by an answered ping, a fresh one of its own, or a packet.
+    /// When the peer last proved that it sends from there: by an answered ping, a fresh one of its own, or a packet.
     #[must_use]
-    pub fn has_proved(&self, route: Route) -> bool {
-        let route = route.usable();
-        let pair = self.pairs.iter().find(|pair| Some(pair.route) == route);
-        pair.is_some_and(Pair::is_proved)
+    pub fn proved_at(&self, route: Route) -> Option<Instant> {
+        let route = route.usable()?;
+        self.pairs.iter().find(|pair| pair.route == route)?.proved_at()
     }
 
     /// The best verified way to the peer with no relay on it, and the address it leads to.

@@ -155,9 +155,9 @@ impl Pair {
         self.route.address().is_none() && self.detour.is_none()
     }
 
-    /// The peer has shown that it is there.
-    pub(crate) const fn is_proved(&self) -> bool {
-        !self.is_closed() && (self.verified.is_some() || self.pinged.is_some() || self.heard.is_some())
+    /// When the peer last showed that it is there.
+    pub(crate) fn proved_at(&self) -> Option<Instant> {
+        self.heard.max(self.pinged).filter(|_| !self.is_closed())
     }
 
     /// Where it leads, as far as we can see.

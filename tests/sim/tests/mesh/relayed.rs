@@ -146,3 +146,25 @@ fn a_long_way_with_loss_over_relays_does_not_flap() {
     let changes = mesh.devices[0].path_changes(mesh.devices[1].key());
     assert!(changes.len() <= 3, "{changes:?}");
 }
+
+#[test]
+fn a_relayed_peer_that_was_left_alone_for_a_day_is_reached_again() {
+    let mut mesh = behind([Behaviour::SYMMETRIC; 2], 1);
+    talk(&mut mesh, secs(5));
+    mesh.run(secs(86_400));
+    let time = mesh.ping_until_answered(0, 1, secs(20));
+    assert!(time.is_some_and(|time| time <= secs(8)), "{time:?}");
+}
+
+#[test]
+fn sleep_costs_a_relayed_connection_no_burst() {
+    let mut mesh = behind([Behaviour::SYMMETRIC; 2], 1);
+    talk(&mut mesh, secs(5));
+    // The routers forget meanwhile.
+    mesh.now += secs(3600);
+    let outage = outage(&mut mesh);
+    assert!(outage <= secs(10), "{outage:?}");
+    let probes = mesh.devices[0].probes;
+    talk(&mut mesh, secs(10));
+    assert!(mesh.devices[0].probes - probes <= 30, "{} probes", mesh.devices[0].probes - probes);
+}
