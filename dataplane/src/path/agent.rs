@@ -269,7 +269,7 @@ impl Agent {
     pub fn handle_probe(&mut self, from: Route, datagram: &[u8], now: Instant) -> Result<(), ProbeError> {
         let from = from.usable().ok_or(ProbeError::UnusableSource)?;
         match self.codec.decode(datagram)? {
-            Message::Ping { transaction, session, sequence, challenge } => {
+            Message::Ping { transaction, session, sequence, challenge, size } => {
                 let random = &mut self.random;
                 let freshness = self.sessions.judge(session, sequence, challenge, || random.next());
                 let bucket = match freshness {
@@ -282,12 +282,12 @@ impl Agent {
                 }
                 self.advance(now);
                 let challenge = self.sessions.challenge_for(session);
-                self.send(from, &Message::Pong { transaction, challenge, seen: from.seen() });
+                self.send(from, &Message::Pong { transaction, challenge, seen: from.seen(), size });
                 if freshness == Freshness::Fresh {
                     self.handle_fresh_ping(from, now);
                 }
             }
-            Message::Pong { transaction, challenge, seen } => {
+            Message::Pong { transaction, challenge, seen, size: _ } => {
                 let pair = self.pair_at(from).ok_or(ProbeError::Unsolicited)?;
                 let seen_before = pair.verified.as_ref().map(|verified| verified.seen);
                 if !pair.answered(transaction, seen, now) {

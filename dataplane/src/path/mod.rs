@@ -63,7 +63,9 @@ pub(crate) mod budget;
 mod candidate;
 mod choice;
 mod detour;
+mod keepalive;
 mod list;
+mod mtu;
 mod pair;
 pub mod probe;
 mod random;
@@ -94,7 +96,7 @@ pub struct Transmit {
     /// The way to send it.
     pub route: Route,
     /// The datagram.
-    pub datagram: [u8; probe::LEN],
+    pub datagram: Vec<u8>,
 }
 
 /// The verified path in use.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::agent::Agent;
 use super::candidate::Source;
 use super::pair::Pair;
-use super::probe::Message;
+use super::probe::{LEN, Message};
 use super::score::Kind;
 use super::{Route, Transmit};
 
@@ -243,6 +243,7 @@ impl Agent {
                 session: self.session,
                 sequence: self.sequence,
                 challenge: self.proof,
+                size: LEN as u16,
             };
             self.pairs[index].sent(transaction, now);
             self.send(self.pairs[index].route, &ping);
