@@ -6,29 +6,34 @@
 //!
 //! Every *gap*, the silence before the first thing we send on an idle path, is an experiment. Its outcomes:
 //!
-//! - It is answered, and the peer sees us where it did before: the mapping lived. Three gaps of about the interval's length
-//!   make the interval grow by half, up to 55 s.
-//! - The peer sees us at another port, or there is no answer until one side found the other again: the mapping was
+//! - It is answered at once, and the peer sees us where it did before: the mapping lived. Three gaps of about the interval's
+//!   length make the interval grow by half, up to 55 s.
+//! - The peer sees us at another port, or three pings are lost and then the same way works again: the mapping was
 //!   gone after that gap. The interval becomes half of the gap, and stays below the gap for an hour.
-//! - There is no answer and never will be: the peer went away, and nothing is learned.
+//! - There is no answer and never will be: the peer went away, and nothing is learned. Nor is anything from an answer
+//!   that came late: the other side's keep-alive may have opened the way meanwhile.
 //!
 //! The side behind the router often cannot know: what it sends opens a new mapping. The other side can, as what it sends
 //! is lost. Both keep the path alive, each by its own interval, so it is enough that one of them knows.
 
 use std::time::{Duration, Instant};
 
+use super::Route;
+
 /// Where learning begins: NATs forget UDP after 30 s at the earliest, apart from broken ones.
 pub(crate) const START: Duration = Duration::from_secs(25);
 /// No longer interval is tried.
 pub(crate) const LONGEST: Duration = Duration::from_secs(55);
-/// No shorter one is used: below a second it is traffic, not a keep-alive. A NAT that forgets in two seconds is kept open by
-/// this and a lost ping is repeated twice as fast (`schedule.rs`).
+/// No shorter one is used: a NAT that forgets in two seconds is kept open by it, even if every other ping is lost; who
+/// forgets sooner cannot carry a conversation either.
 const SHORTEST: Duration = Duration::from_secs(1);
 /// Gaps survived before a longer interval is tried.
 const GOOD: u8 = 3;
 /// How long a gap that was too long is remembered. A router that was only restarted is not slow for ever.
 const MEMORY: Duration = Duration::from_secs(3600);
-/// A path found again within this time was there all the time. Later, the peer may have been away.
+/// An answer within this time was to what we sent, not to what the other side sent since.
+const AT_ONCE: Duration = Duration::from_millis(1500);
+/// A way that works again within this time was there all the time. Later, the peer may have been away.
 const RECOVERY: Duration = Duration::from_secs(60);
 
 /// The interval, and what is known of it.
@@ -42,6 +47,7 @@ pub(crate) struct KeepAlive {
 
 /// Something was sent after a gap.
 struct Trial {
+    route: Route,
     gap: Duration,
     at: Instant,
     /// It was not answered.
@@ -75,29 +81,30 @@ impl KeepAlive {
         }
     }
 
-    /// Something is sent on the path in use, the first after `gap`.
-    pub(crate) fn tried(&mut self, gap: Duration, now: Instant) {
-        if gap >= SHORTEST
-            && self.trial.as_ref().is_none_or(|trial| !trial.failed || trial.at + RECOVERY <= now)
-        {
-            self.trial = Some(Trial { gap, at: now, failed: false });
+    /// Something is sent on the path in use after it was silent for `gap`.
+    pub(crate) fn tried(&mut self, route: Route, gap: Duration, now: Instant) {
+        // What follows while that is not answered is no experiment of its own.
+        let is_first = self.trial.as_ref().is_none_or(|trial| trial.at + RECOVERY <= now);
+        if gap >= SHORTEST && is_first {
+            self.trial = Some(Trial { route, gap, at: now, failed: false });
         }
     }
 
-    /// The path in use is silent: what was sent last was lost, and what was sent after it.
-    pub(crate) fn missed(&mut self) {
-        if let Some(trial) = &mut self.trial {
+    /// A route is silent: what was sent last was lost, and what was sent after it.
+    pub(crate) fn missed(&mut self, route: Route) {
+        if let Some(trial) = self.trial.as_mut().filter(|trial| trial.route == route) {
             trial.failed = true;
         }
     }
 
-    /// The peer was heard on the path in use. `moved`: it sees us at another address than before.
-    pub(crate) fn heard(&mut self, moved: bool, now: Instant) {
-        let Some(trial) = self.trial.take() else { return };
+    /// The peer was heard on a route. `moved`: it sees us at another address than before.
+    pub(crate) fn heard(&mut self, route: Route, moved: bool, now: Instant) {
+        let Some(trial) = self.trial.take_if(|trial| is_same_way(trial.route, route)) else { return };
         match (trial.failed, moved) {
             (true, _) if trial.at + RECOVERY <= now => {}
             (true, _) | (false, true) => self.was_too_long(trial.gap, now),
-            (false, false) => self.was_short_enough(trial.gap, now),
+            (false, false) if trial.at + AT_ONCE > now => self.was_short_enough(trial.gap, now),
+            (false, false) => {}
         }
     }
 
@@ -129,10 +136,20 @@ impl KeepAlive {
     }
 }
 
+/// One route, or the peer's router gave it another port.
+fn is_same_way(one: Route, other: Route) -> bool {
+    let host = |route: Route| route.address().map(|address| address.ip());
+    one == other || (host(one).is_some() && host(one) == host(other))
+}
+
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "an Instant can be made in no other way")]
 mod tests {
     use super::*;
+
+    fn way() -> Route {
+        Route::udp(([192, 0, 2, 1], 41820).into())
+    }
 
     const fn s(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
@@ -145,12 +162,12 @@ mod tests {
         while *now < until {
             let gap = keep.interval();
             *now += gap;
-            keep.tried(gap, *now);
+            keep.tried(way(), gap, *now);
             if gap >= lifetime {
-                keep.missed();
+                keep.missed(way());
                 *now += s(5);
             }
-            keep.heard(false, *now);
+            keep.heard(way(), false, *now);
             if intervals.last() != Some(&keep.interval()) {
                 intervals.push(keep.interval());
             }
@@ -179,17 +196,17 @@ mod tests {
     #[test]
     fn a_peer_that_went_away_teaches_nothing() {
         let (mut keep, now) = (KeepAlive::new(), Instant::now());
-        keep.tried(s(25), now);
-        keep.missed();
-        keep.heard(false, now + s(300));
+        keep.tried(way(), s(25), now);
+        keep.missed(way());
+        keep.heard(way(), false, now + s(300));
         assert_eq!(keep.interval(), START);
     }
 
     #[test]
     fn another_port_after_a_gap_is_a_mapping_that_was_gone() {
         let (mut keep, now) = (KeepAlive::new(), Instant::now());
-        keep.tried(s(25), now);
-        keep.heard(true, now);
+        keep.tried(way(), s(25), now);
+        keep.heard(way(), true, now);
         assert_eq!(keep.interval(), s(25) / 2);
         keep.restart();
         assert_eq!(keep.interval(), START, "another network, other routers");
@@ -198,8 +215,8 @@ mod tests {
     #[test]
     fn a_long_rest_that_ended_badly_says_nothing_of_shorter_ones() {
         let (mut keep, now) = (KeepAlive::new(), Instant::now());
-        keep.tried(s(500), now);
-        keep.heard(true, now);
+        keep.tried(way(), s(500), now);
+        keep.heard(way(), true, now);
         assert_eq!(keep.interval(), START);
         live(&mut keep, s(120), s(600), &mut now.clone());
         assert_eq!(keep.interval(), LONGEST);
@@ -208,8 +225,8 @@ mod tests {
     #[test]
     fn a_router_that_was_restarted_is_trusted_again_after_an_hour() {
         let (mut keep, mut now) = (KeepAlive::new(), Instant::now());
-        keep.tried(s(25), now);
-        keep.heard(true, now);
+        keep.tried(way(), s(25), now);
+        keep.heard(way(), true, now);
         live(&mut keep, s(120), s(1800), &mut now);
         assert!(keep.interval() < s(25));
         live(&mut keep, s(120), s(2400), &mut now);
@@ -221,9 +238,9 @@ mod tests {
         let (mut keep, now) = (KeepAlive::new(), Instant::now());
         keep.is_open();
         assert_eq!(keep.interval(), LONGEST);
-        keep.tried(s(55), now);
-        keep.missed();
-        keep.heard(false, now + s(10));
+        keep.tried(way(), s(55), now);
+        keep.missed(way());
+        keep.heard(way(), false, now + s(10));
         keep.is_open();
         assert_eq!(keep.interval(), LONGEST / 2, "a firewall forgets as well");
     }

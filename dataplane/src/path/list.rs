@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::Route;
 use super::agent::Agent;
 use super::candidate::{MAX_CANDIDATES, Source, usable};
+use super::mtu::Mtu;
 use super::pair::Pair;
 
 impl Agent {
@@ -23,7 +24,8 @@ impl Agent {
     }
 
     /// Adds a pair; the least useful one makes room for it.
-    pub(super) fn add(&mut self, pair: Pair) {
+    pub(super) fn add(&mut self, mut pair: Pair) {
+        pair.mtu = Mtu::new(self.full_size);
         if self.pairs.iter().filter(|pair| pair.route.address().is_some()).count() >= MAX_CANDIDATES {
             let active = self.active;
             // The oldest learned, else the last told one that never answered, else the last told.

@@ -28,9 +28,10 @@ use std::time::{Duration, Instant};
 /// What every path is taken to carry: an IPv6 link carries 1280 bytes (RFC 8200, 5), of which 48 are headers. RFC 8899, 5.1.2
 /// has 1200 as base for the same reason.
 pub(crate) const BASE: u16 = 1232;
-/// No smaller size is looked for: an inner packet of 576 bytes, which every IPv4 host takes (RFC 791, 3.1), and what sealing
-/// adds to it.
-pub(crate) const FLOOR: u16 = 576 + 32;
+/// What sealing adds to an inner packet (WireGuard paper, 5.4.6).
+pub(crate) const OVERHEAD: u16 = 32;
+/// No smaller size is looked for: an inner packet of 576 bytes, which every IPv4 host takes (RFC 791, 3.1), sealed.
+pub(crate) const FLOOR: u16 = 576 + OVERHEAD;
 /// Precision of the search. WireGuard pads to 16 bytes, so less would be of no use.
 const STEP: u16 = 8;
 /// Lost pings that disprove a size (`MAX_PROBES` of RFC 8899, 5.1.2).
@@ -139,8 +140,8 @@ impl Mtu {
         news
     }
 
-    /// When [`Self::poll`] has something to do. Only to be asked while the pair is in use.
-    pub(crate) fn due(&self, now: Instant) -> Option<Instant> {
+    /// When [`Self::poll`] has something to do. Larger sizes are tried only while the pair is `used`.
+    pub(crate) fn due(&self, used: bool, now: Instant) -> Option<Instant> {
         if self.full <= FLOOR {
             return None;
         }
@@ -148,16 +149,17 @@ impl Mtu {
             return Some(test.next);
         }
         let check = self.proved.filter(|_| self.large).map(|at| at + CHECK);
-        let at = if self.searching { now } else { [check, self.raise_at].into_iter().flatten().min()? };
+        let raise = self.raise_at.filter(|_| used);
+        let at = if self.searching { now } else { [check, raise].into_iter().flatten().min()? };
         Some(self.not_before.map_or(at, |not_before| at.max(not_before)))
     }
 
     /// The next ping to be sent now; tell [`Self::sent`] when it was. `heard` is when the peer last gave a sign of life on
     /// this pair.
-    pub(crate) fn poll(&mut self, heard: Option<Instant>, now: Instant) -> Option<Probe> {
+    pub(crate) fn poll(&mut self, used: bool, heard: Option<Instant>, now: Instant) -> Option<Probe> {
         // Two verdicts of one moment cannot be: a test that begins now sends now.
         for _ in 0..2 {
-            self.due(now).filter(|due| *due <= now)?;
+            self.due(used, now).filter(|due| *due <= now)?;
             match self.test.take() {
                 Some(test) if test.transactions.len() >= TRIES => {
                     if test.first.is_some_and(|first| heard.is_some_and(|heard| heard >= first)) {
@@ -267,146 +269,4 @@ impl Mtu {
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "an Instant can be made in no other way")]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const FULL: u16 = 1452;
-    const RTT: Duration = Duration::from_millis(40);
-
-    /// A path on virtual time that carries up to `limit` bytes, and answers small pings if it is alive.
-    struct Path {
-        mtu: Mtu,
-        now: Instant,
-        limit: u16,
-        alive: bool,
-        sent: Vec<u16>,
-        transaction: u64,
-    }
-
-    impl Path {
-        fn new(limit: u16) -> Self {
-            let mtu = Mtu::new(FULL);
-            Self { mtu, now: Instant::now(), limit, alive: true, sent: Vec::new(), transaction: 0 }
-        }
-
-        /// Lets time pass while large datagrams are sent.
-        fn run(&mut self, time: Duration) {
-            let until = self.now + time;
-            while let Some(due) = self.mtu.due(self.now).filter(|due| *due <= until) {
-                self.now = self.now.max(due);
-                let Some(probe) = self.mtu.poll(self.alive.then_some(self.now), self.now) else { continue };
-                self.sent.push(probe.size);
-                self.transaction += 1;
-                self.mtu.sent(self.transaction, RTT, self.now);
-                if self.alive && probe.size <= self.limit {
-                    self.now += RTT;
-                    assert!(self.mtu.answered(self.transaction, probe.size, self.now));
-                    self.mtu.sent_data(1400);
-                }
-            }
-            self.now = until;
-        }
-    }
-
-    #[test]
-    fn the_full_size_is_assumed_and_proved_by_one_ping() {
-        let mut path = Path::new(1500);
-        assert!(path.mtu.is_settled() && !path.mtu.is_known());
-        path.run(Duration::from_secs(1));
-        assert_eq!((path.sent.as_slice(), path.mtu.size(), path.mtu.is_known()), (&[FULL][..], FULL, true));
-        path.run(Duration::from_secs(59));
-        assert!((10..=13).contains(&path.sent.len()), "each 5 s while large ones are sent: {:?}", path.sent);
-    }
-
-    #[test]
-    fn what_passes_is_found_in_seconds_for_any_limit() {
-        for limit in FLOOR..=FULL {
-            let mut path = Path::new(limit);
-            path.run(Duration::from_secs(8));
-            assert!(path.mtu.is_known(), "{limit}");
-            let size = path.mtu.size();
-            assert!(size <= limit && size + STEP > limit.min(FULL - 1), "{size} of {limit}");
-        }
-    }
-
-    #[test]
-    fn below_the_floor_nothing_is_looked_for() {
-        let mut path = Path::new(300);
-        path.run(Duration::from_secs(8));
-        assert_eq!((path.mtu.size(), path.mtu.is_known()), (FLOOR, true));
-        let sent = path.sent.len();
-        path.run(Duration::from_secs(30));
-        assert_eq!(path.sent.len(), sent);
-    }
-
-    #[test]
-    fn a_black_hole_is_noticed_and_a_dead_path_is_none() {
-        let mut path = Path::new(1500);
-        path.run(Duration::from_secs(20));
-        path.alive = false;
-        path.run(Duration::from_secs(30));
-        assert_eq!(
-            (path.mtu.size(), path.mtu.is_settled()),
-            (FULL, true),
-            "nothing was answered, so no verdict"
-        );
-        path.alive = true;
-        path.limit = 1300;
-        path.run(Duration::from_secs(11));
-        assert!(path.mtu.is_settled() && (1292..=1300).contains(&path.mtu.size()), "{}", path.mtu.size());
-    }
-
-    #[test]
-    fn a_larger_size_is_tried_again_after_a_minute_and_then_ever_more_seldom() {
-        let mut path = Path::new(1300);
-        path.run(Duration::from_secs(10));
-        path.sent.clear();
-        path.run(Duration::from_secs(3600));
-        let raises = path.sent.iter().filter(|size| **size == FULL).count() / TRIES;
-        assert!((7..=10).contains(&raises), "{raises} in an hour");
-        path.limit = 1500;
-        path.run(Duration::from_secs(620));
-        assert_eq!(path.mtu.size(), FULL);
-    }
-
-    #[test]
-    fn a_refusal_by_the_machine_begins_the_search_without_waiting() {
-        let mut path = Path::new(1380);
-        path.mtu.refused(1452, path.now);
-        assert_eq!((path.mtu.size(), path.mtu.is_settled()), (BASE, false));
-        path.run(Duration::from_secs(4));
-        assert!((1373..=1380).contains(&path.mtu.size()), "{}", path.mtu.size());
-        let size = path.mtu.size();
-        path.mtu.refused(1452, path.now);
-        assert_eq!(path.mtu.size(), size, "no news");
-    }
-
-    #[test]
-    fn where_no_size_is_of_use_nothing_is_ever_due() {
-        assert_eq!(Mtu::new(0).due(Instant::now()), None);
-    }
-
-    proptest! {
-        #[test]
-        fn whatever_comes_the_size_stays_in_bounds_and_time_goes_on(
-            inputs in prop::collection::vec((0..6_u8, 0..1600_u16), 0..200),
-        ) {
-            let mut path = Path::new(1500);
-            for (input, number) in inputs {
-                match input {
-                    0 => path.limit = number,
-                    1 => path.alive = !path.alive,
-                    2 => path.mtu.refused(usize::from(number), path.now),
-                    3 => path.mtu.forgive(),
-                    4 => path.mtu.forget(),
-                    _ => path.run(Duration::from_millis(u64::from(number) * 10)),
-                }
-                prop_assert!((FLOOR..=FULL).contains(&path.mtu.size()));
-                prop_assert!(path.mtu.size() < path.mtu.too_big);
-            }
-        }
-    }
-}
+mod tests;

@@ -23,7 +23,9 @@ pub(super) fn route(text: &str) -> Route {
 }
 
 pub(super) fn agent(ours_is_smaller: bool, seed: u64, now: Instant) -> Agent {
-    Agent::new(ProbeKey([7; 32]), ours_is_smaller, seed, now)
+    let mut agent = Agent::new(ProbeKey([7; 32]), ours_is_smaller, seed, now);
+    agent.set_mtu(1420);
+    agent
 }
 
 #[expect(clippy::disallowed_methods, reason = "an Instant can be made in no other way")]
