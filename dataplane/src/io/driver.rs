@@ -268,7 +268,14 @@ impl Turns {
         for socket in &mut self.sockets {
             while let Some(run) = socket.blocked.pop_front() {
                 match socket.udp.send_run(&run) {
-                    Sent::Done { lost } => settle(self.attached.as_mut(), run, lost),
+                    Sent::Done { lost, too_big, size } => {
+                        settle(
+                            self.attached.as_mut().map(|attached| &mut attached.engine),
+                            run,
+                            [lost, too_big],
+                            size,
+                        );
+                    }
                     Sent::Blocked => {
                         socket.blocked.push_front(run);
                         break;
@@ -379,10 +386,7 @@ fn send(sockets: &mut [Socket], engine: &mut Engine, run: Transmit) {
     };
     let sent = if socket.blocked.is_empty() { socket.udp.send_run(&run) } else { Sent::Blocked };
     match sent {
-        Sent::Done { lost } => {
-            engine.count(Reason::SendFailed, lost);
-            engine.recycle(run.contents);
-        }
+        Sent::Done { lost, too_big, size } => settle(Some(engine), run, [lost, too_big], size),
         Sent::Blocked if socket.blocked.len() < MAX_BLOCKED => socket.blocked.push_back(run),
         Sent::Blocked => {
             engine.count(Reason::SendFailed, segments);
@@ -391,9 +395,13 @@ fn send(sockets: &mut [Socket], engine: &mut Engine, run: Transmit) {
     }
 }
 
-fn settle(attached: Option<&mut Attached>, run: Transmit, lost: usize) {
-    if let Some(Attached { engine, .. }) = attached {
-        engine.count(Reason::SendFailed, lost);
-        engine.recycle(run.contents);
+/// Tell the engine what became of a run.
+fn settle(engine: Option<&mut Engine>, run: Transmit, [lost, too_big]: [usize; 2], size: usize) {
+    let Some(engine) = engine else { return };
+    engine.count(Reason::SendFailed, lost);
+    if too_big > 0 {
+        engine.count(Reason::SendTooBig, too_big);
+        engine.handle_too_big(&run, size, clock::now());
     }
+    engine.recycle(run.contents);
 }

@@ -13,7 +13,7 @@ use super::probe::{Codec, LEN, Message, ProbeError, ProbeKey};
 use super::random::Random;
 use super::replay::{Freshness, Sessions};
 use super::schedule::Search;
-use super::{Event, PathInfo, Route, Transmit};
+use super::{Event, PathInfo, Room, Route, Transmit};
 
 /// Pings: three rounds to a full list of candidates at once, then 40/s; a search over six candidates stays within it.
 const PINGS: (u32, u32) = (96, 40);
@@ -50,6 +50,8 @@ pub struct Agent {
     pub(super) pairs: Vec<Pair>,
     /// The longest datagram that is of any use; 0 until that is known.
     pub(super) full_size: u16,
+    /// What fits the active pair.
+    pub(super) room: Option<Room>,
     /// How long an idle path may be silent.
     pub(super) keep_alive: KeepAlive,
     /// The networks of this machine's interfaces.
@@ -103,6 +105,7 @@ impl Agent {
             ours_is_smaller,
             pairs: Vec::new(),
             full_size: 0,
+            room: None,
             keep_alive: KeepAlive::new(),
             networks: Arc::default(),
             active: None,

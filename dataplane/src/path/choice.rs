@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::agent::Agent;
 use super::pair::Pair;
-use super::score::{Lead, Score};
+use super::score::{Kind, Lead, Score};
 use super::sizing::known_mtu;
 use super::{Event, PathInfo, Route};
 
@@ -204,6 +204,9 @@ impl Agent {
         let Some(pair) = self.pairs.iter().find(|pair| pair.route == active) else { return };
         let Some(score) = self.score(pair) else { return };
         let (endpoint, mtu) = (pair.endpoint(), known_mtu(pair));
+        if score.kind == Kind::Lan {
+            self.keep_alive.assume_open();
+        }
         match &mut self.info {
             Some(info) if (info.route, info.kind, info.endpoint) == (active, score.kind, endpoint) => {
                 info.rtt = score.rtt;

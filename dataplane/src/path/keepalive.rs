@@ -74,8 +74,8 @@ impl KeepAlive {
         self.trial = None;
     }
 
-    /// There is no router that could forget.
-    pub(crate) const fn is_open(&mut self) {
+    /// There is no router on the way that could forget.
+    pub(crate) const fn assume_open(&mut self) {
         if self.ceiling.is_none() {
             self.interval = LONGEST;
         }
@@ -236,12 +236,12 @@ mod tests {
     #[test]
     fn without_a_router_the_longest_interval_is_used_unless_experience_is_against_it() {
         let (mut keep, now) = (KeepAlive::new(), Instant::now());
-        keep.is_open();
+        keep.assume_open();
         assert_eq!(keep.interval(), LONGEST);
         keep.tried(way(), s(55), now);
         keep.missed(way());
         keep.heard(way(), false, now + s(10));
-        keep.is_open();
+        keep.assume_open();
         assert_eq!(keep.interval(), LONGEST / 2, "a firewall forgets as well");
     }
 }

@@ -6,7 +6,6 @@ use std::time::Instant;
 use super::Route;
 use super::agent::Agent;
 use super::candidate::{MAX_CANDIDATES, Source, usable};
-use super::mtu::Mtu;
 use super::pair::Pair;
 
 impl Agent {
@@ -19,13 +18,12 @@ impl Agent {
                     *at = now;
                 }
             }
-            None => self.add(Pair::new(route, Source::Learned(now))),
+            None => self.add(Pair::new(route, Source::Learned(now), self.full_size)),
         }
     }
 
     /// Adds a pair; the least useful one makes room for it.
-    pub(super) fn add(&mut self, mut pair: Pair) {
-        pair.mtu = Mtu::new(self.full_size);
+    pub(super) fn add(&mut self, pair: Pair) {
         if self.pairs.iter().filter(|pair| pair.route.address().is_some()).count() >= MAX_CANDIDATES {
             let active = self.active;
             // The oldest learned, else the last told one that never answered, else the last told.
@@ -73,7 +71,7 @@ impl Agent {
         let mut news = false;
         for route in told {
             if self.pair_at(route).is_none() {
-                self.add(Pair::new(route, Source::Told));
+                self.add(Pair::new(route, Source::Told, self.full_size));
                 news = true;
             }
         }

@@ -66,7 +66,7 @@ pub(crate) struct Verified {
 }
 
 impl Pair {
-    pub(crate) fn new(route: Route, source: Source) -> Self {
+    pub(crate) fn new(route: Route, source: Source, full_size: u16) -> Self {
         Self {
             route,
             source,
@@ -76,7 +76,7 @@ impl Pair {
             heard: None,
             pinged: None,
             verified: None,
-            mtu: Mtu::new(0),
+            mtu: Mtu::new(full_size),
             distrusted_until: None,
             failed_at: None,
             unanswered_pings: 0,

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use super::agent::Agent;
 use super::candidate::Source;
-use super::pair::Pair;
 use super::keepalive;
+use super::pair::Pair;
 use super::probe::{LEN, Message};
 use super::score::Kind;
 use super::{Route, Transmit};

@@ -25,9 +25,8 @@ impl Agent {
 
     /// How long an inner packet on the path in use may be.
     #[must_use]
-    pub fn room(&self) -> Option<Room> {
-        let mtu = &self.active_pair().filter(|_| self.full_size > 0)?.mtu;
-        Some(Room { mtu: mtu.size().saturating_sub(OVERHEAD), settled: mtu.is_settled() })
+    pub const fn room(&self) -> Option<Room> {
+        self.room
     }
 
     /// The longest datagram of a batch that was sent to the peer. Cheap enough for every batch.
@@ -89,14 +88,15 @@ impl Agent {
     }
 
     fn tell_mtu(&mut self) {
-        let mtu = self.active_pair().and_then(known_mtu);
+        let pair = self.pairs.iter().find(|pair| Some(pair.route) == self.active);
+        let mtu = pair.and_then(known_mtu);
+        self.room = pair.filter(|_| self.full_size > 0).map(|Pair { mtu, .. }| Room {
+            mtu: mtu.size().saturating_sub(OVERHEAD),
+            settled: mtu.is_settled(),
+        });
         if let Some(info) = self.info.as_mut().filter(|info| Some(info.route) == self.active) {
             info.mtu = mtu;
         }
-    }
-
-    fn active_pair(&self) -> Option<&Pair> {
-        self.pairs.iter().find(|pair| Some(pair.route) == self.active)
     }
 }
 

@@ -80,11 +80,7 @@ fn a_black_hole_is_noticed_and_a_dead_path_is_none() {
     path.run(Duration::from_secs(20));
     path.alive = false;
     path.run(Duration::from_secs(30));
-    assert_eq!(
-        (path.mtu.size(), path.mtu.is_settled()),
-        (FULL, true),
-        "nothing was answered, so no verdict"
-    );
+    assert_eq!((path.mtu.size(), path.mtu.is_settled()), (FULL, true), "nothing was answered, so no verdict");
     path.alive = true;
     path.limit = 1300;
     path.run(Duration::from_secs(11));
