@@ -38,10 +38,21 @@ struct Inside {
 /// What became of a run of datagrams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sent {
-    /// The kernel has all but `lost`, and but those that were longer than the link: `too_big`, of this length at least.
-    Done { lost: usize, too_big: usize, size: usize },
+    /// The kernel has all but these.
+    Done(Losses),
     /// The socket buffer is full; nothing was sent.
     Blocked,
+}
+
+/// What the kernel did not take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Losses {
+    /// So many for this reason or that,
+    pub(super) failed: usize,
+    /// and so many because they are longer than the link.
+    pub(super) too_big: usize,
+    /// The length of the shortest of those.
+    pub(super) size: usize,
 }
 
 impl SharedUdp {
@@ -109,7 +120,7 @@ impl SharedUdp {
     pub(super) fn send_run(&self, run: &engine::Transmit) -> Sent {
         let segments = run.contents.len().div_ceil(run.segment_size.max(1));
         let Some(destination) = run.destination.address() else {
-            return Sent::Done { lost: segments, too_big: 0, size: 0 };
+            return Sent::Done(Losses { failed: segments, ..Losses::default() });
         };
         if run.may_fragment {
             return self.send_in_fragments(destination, run);
@@ -117,35 +128,36 @@ impl SharedUdp {
         let could_segment = self.max_segments() > 1;
         if segments <= self.max_segments() {
             match self.try_send(&transmit(destination, &run.contents, Some(run.segment_size))) {
-                Ok(()) => return Sent::Done { lost: 0, too_big: 0, size: 0 },
+                Ok(()) => return Sent::Done(Losses::default()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Sent::Blocked,
                 // The link is too narrow, or it cannot segment: the datagrams alone tell which.
                 Err(error) => tracing::trace!(%error, "run refused, sending its datagrams one by one"),
             }
         }
         let sent = self.send_singly(destination, run);
-        if matches!(sent, Sent::Done { too_big: 1.., .. }) && could_segment && self.max_segments() == 1 {
+        if sent.too_big > 0 && could_segment && self.max_segments() == 1 {
             // Some kernels call a run for a link that is too narrow "invalid" (`udp_send_skb`), and quinn-udp
             // gives up segmentation for that.
             self.renew_state();
         }
-        sent
+        Sent::Done(sent)
     }
 
-    fn send_singly(&self, destination: SocketAddr, run: &engine::Transmit) -> Sent {
-        let (mut lost, mut too_big, mut size) = (0, 0, 0);
+    fn send_singly(&self, destination: SocketAddr, run: &engine::Transmit) -> Losses {
+        let mut losses = Losses::default();
         for datagram in run.segments() {
             match self.try_send(&transmit(destination, datagram, None)) {
                 Ok(()) => {}
                 Err(error) if is_too_big(&error) => {
-                    too_big += 1;
                     // The shortest that is too long tells most.
-                    size = if size == 0 { datagram.len() } else { size.min(datagram.len()) };
+                    let shorter = losses.too_big == 0 || datagram.len() < losses.size;
+                    losses.size = if shorter { datagram.len() } else { losses.size };
+                    losses.too_big += 1;
                 }
-                Err(_) => lost += 1,
+                Err(_) => losses.failed += 1,
             }
         }
-        Sent::Done { lost, too_big, size }
+        losses
     }
 
     /// Options are those of the socket, not of a datagram; meanwhile QUIC must not send, or what it learns would be wrong.
@@ -156,9 +168,9 @@ impl SharedUdp {
         let single = |datagram| {
             state.try_send((&self.0.socket).into(), &transmit(destination, datagram, None)).is_err()
         };
-        let lost = run.segments().filter(|datagram| single(datagram)).count();
+        let failed = run.segments().filter(|datagram| single(datagram)).count();
         fragment(&self.0.socket, v6, false);
-        Sent::Done { lost, too_big: 0, size: 0 }
+        Sent::Done(Losses { failed, ..Losses::default() })
     }
 
     fn renew_state(&self) {
