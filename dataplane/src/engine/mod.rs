@@ -13,6 +13,9 @@
 //! A *run* holds the datagrams of one batch for one peer, sealed one behind the other into one buffer while they
 //! are equal in size; it leaves as one [`Transmit`], which is one `sendmsg` with UDP GSO. A batch in is a batch out.
 //!
+//! What is longer than the path carries (`path/mtu.rs`) is cut up, refused, or let be fragmented: `fit.rs` draws it. A SYN
+//! is lowered to what fits on its way out and in.
+//!
 //! # Driving it
 //!
 //! Inputs are [`Engine::handle_command`], [`Engine::handle_tun`], [`Engine::handle_datagrams`] and

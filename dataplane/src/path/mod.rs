@@ -48,7 +48,7 @@
 //!
 //! At most 32 candidates; three token buckets (`budget.rs`) for pings, pongs and pongs to unproven senders;
 //! bounded queues. A ping due is computed from the last one sent, never counted up, so a clock that jumped
-//! (suspend) makes one round and no burst. A pong is as large as its ping: nothing is amplified.
+//! (suspend) makes one round and no burst. A pong is never larger than its ping: nothing is amplified.
 //!
 //! # Who drives it
 //!
@@ -61,7 +61,8 @@
 //! No sockets, clock or randomness. No gathering of our own addresses and no signalling: the daemon does both.
 //! No candidate is judged by where it came from but by its answer. Relays and streams will be further kinds of
 //! pair (a `Transmit` then names what carries it, and [`Kind`] already orders them); guessing the ports of a
-//! symmetric NAT will be a further source of candidates, outside the 32. A budget over all peers belongs to the engine, which owns all agents.
+//! symmetric NAT will be a further source of candidates, outside the 32. A budget over all peers belongs to the engine,
+//! which owns all agents.
 
 mod agent;
 pub(crate) mod budget;

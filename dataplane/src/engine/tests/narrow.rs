@@ -21,8 +21,11 @@ fn narrow(loses: fn(&Datagram) -> bool) -> World {
     world
 }
 
+/// What 1 or 2 knows of the path to the other.
 fn mtu(world: &mut World, number: u8) -> Option<u16> {
-    world.host(number).engine.snapshot().peers[0].path.and_then(|path| path.mtu)
+    let snapshot = world.host(number).engine.snapshot();
+    let peer = snapshot.peers.into_iter().find(|peer| peer.key == key(3 - number));
+    peer.and_then(|peer| peer.path).and_then(|path| path.mtu)
 }
 
 /// Like [`packet`], but it may be fragmented.
@@ -175,4 +178,39 @@ fn the_segment_size_is_lowered_to_the_path_by_sender_and_receiver() {
         assert_eq!(mtu(&mut world, 1), Some(MTU));
         assert_eq!(size(&world.received(2)[0]), narrow - headers);
     }
+}
+
+/// 1 and 2 hear only 3, which relays, and whose part of the way to 2 is narrow.
+fn relayed_and_narrow(datagram: &Datagram) -> bool {
+    let ends = [outside(1), outside(2)];
+    let is_direct = ends.contains(&datagram.from) && ends.contains(&datagram.to);
+    is_direct || (datagram.to == outside(2) && datagram.bytes.len() > 1400)
+}
+
+#[test]
+fn through_a_relay_the_narrowest_part_of_the_way_and_the_frame_count() {
+    const SESSION: u64 = 5;
+    let mut world = World::new(3);
+    world.loses = relayed_and_narrow;
+    world.command(3, Command::AddForward { session: SESSION, between: (key(1), key(2)) }).unwrap();
+    for (number, other) in [(1, 2), (2, 1)] {
+        let add = Command::AddRelay { peer: key(other), relay: key(3), session: SESSION };
+        world.command(number, add).unwrap();
+    }
+    world.connect();
+    world.run(Duration::from_secs(5));
+    let fits = mtu(&mut world, 1).unwrap();
+    assert!((1400 - 48 - 7..=1400 - 48).contains(&fits), "{fits}");
+    assert_eq!(mtu(&mut world, 2), Some(MTU));
+    world.send(1, &[loose(1420), packet(v4(1), v4(2), usize::from(fits))]);
+    world.run(Duration::from_millis(50));
+    assert_eq!(world.received(2).len(), 3);
+
+    // Our own link refuses what we send to the relay: that is a matter of the relayed path too.
+    let now = world.now;
+    let refused =
+        world.host(1).runs.iter().rev().find(|run| run.contents.first() == Some(&6)).unwrap().clone();
+    world.host(1).engine.handle_too_big(&refused, refused.segment_size, now);
+    world.run(Duration::from_secs(3));
+    assert!(mtu(&mut world, 1).unwrap() < fits);
 }
