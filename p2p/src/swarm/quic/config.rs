@@ -50,6 +50,7 @@ pub(super) fn build(keypair: &Keypair) -> Result<Configs, Error> {
     let client = QuicClientConfig::try_from(tls.client).map_err(|error| Error::Tls(error.to_string()))?;
     let server = QuicServerConfig::try_from(tls.server).map_err(|error| Error::Tls(error.to_string()))?;
 
+    // Quinn's search for the path's MTU stays on: the shared socket does not let datagrams be fragmented.
     let mut transport = quinn::TransportConfig::default();
     transport
         .max_concurrent_uni_streams(0u32.into())
