@@ -18,6 +18,8 @@ use crate::{
 const VALID: Duration = Duration::from_secs(60 * 60);
 /// Addresses in one presence.
 pub(crate) const ADDRESSES: usize = 16;
+/// Relays in one presence: as many as a device keeps reservations with.
+pub(crate) const RELAYS: usize = 2;
 /// Bytes of one presence with its signature.
 const BYTES: usize = 1024;
 
@@ -32,6 +34,8 @@ pub struct Presence {
     pub issued_at: Timestamp,
     /// Where.
     pub addresses: Vec<SocketAddr>,
+    /// The members through which it can be called when none of these answers.
+    pub relays: Vec<DeviceId>,
 }
 
 impl Signable for Presence {
@@ -45,6 +49,9 @@ impl Signable for Presence {
     fn check(&self) -> Result<(), RecordError> {
         if self.addresses.len() > ADDRESSES {
             return Err(RecordError::Content("a presence has at most 16 addresses"));
+        }
+        if self.relays.len() > RELAYS {
+            return Err(RecordError::Content("a presence has at most 2 relays"));
         }
         Ok(())
     }
@@ -63,10 +70,18 @@ impl Presences {
         identity: &Identity,
         mesh: MeshId,
         mut addresses: Vec<SocketAddr>,
+        mut relays: Vec<DeviceId>,
         now: Timestamp,
     ) -> Result<Verified<Presence>, RecordError> {
         addresses.truncate(ADDRESSES);
-        Verified::sign(Presence { mesh, device: identity.device_id(), issued_at: now, addresses }, identity)
+        relays.truncate(RELAYS);
+        let device = identity.device_id();
+        Verified::sign(Presence { mesh, device, issued_at: now, addresses, relays }, identity)
+    }
+
+    /// Through whom a device can be called, by what it said last.
+    pub fn relays(&self, device: &DeviceId) -> &[DeviceId] {
+        self.latest.get(device).map_or(&[], |presence| &presence.value().relays)
     }
 
     /// Whether these bytes are a presence that we have: then its signature need not be checked again.

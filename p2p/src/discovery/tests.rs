@@ -168,7 +168,8 @@ fn a_large_mesh_is_connected_by_few_mutual_links_in_few_steps() {
 #[test]
 fn of_two_presences_the_later_counts_and_stale_or_foreign_ones_do_not() {
     let mesh = MeshId::from_bytes([1; 32]);
-    let own = |seconds| Presences::own(&identity(1), mesh, vec![address(1)], at(seconds)).unwrap();
+    let own =
+        |seconds| Presences::own(&identity(1), mesh, vec![address(1)], Vec::new(), at(seconds)).unwrap();
     let mut presences = Presences::default();
     assert!(presences.insert(&own(100), &mesh, at(100)));
     assert!(!presences.insert(&own(90), &mesh, at(100)));
@@ -185,7 +186,8 @@ fn of_two_presences_the_later_counts_and_stale_or_foreign_ones_do_not() {
 #[test]
 fn a_presence_that_somebody_else_signed_is_none() {
     let mesh = MeshId::from_bytes([1; 32]);
-    let claim = Presence { mesh, device: device(1), issued_at: at(0), addresses: Vec::new() };
+    let claim =
+        Presence { mesh, device: device(1), issued_at: at(0), addresses: Vec::new(), relays: Vec::new() };
     assert!(Verified::sign(claim, &identity(2)).is_err());
 }
 

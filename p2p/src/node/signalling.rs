@@ -91,7 +91,7 @@ impl Node {
         let mut addresses: Vec<SocketAddr> = self.candidates.clone();
         addresses.extend(self.listening.iter().filter(|address| !self.candidates.contains(address)));
         addresses.retain(|address| near || !address.ip().is_loopback());
-        let own = Presences::own(&self.identity, self.mesh, addresses, now.wall);
+        let own = Presences::own(&self.identity, self.mesh, addresses, self.relaying.held(), now.wall);
         let mut presences: Vec<Vec<u8>> = own.iter().map(|presence| presence.bytes().to_vec()).collect();
         presences.extend(self.presences.for_peer(peer, PRESENCES - 1));
         let (nat, relay) = (self.nat, self.relays);
@@ -118,9 +118,14 @@ impl Node {
         if skew.abs() > SKEW_MS && !std::mem::replace(&mut session.skew_told, true) {
             self.outputs.push_back(Output::Event(Event::ClockSkew { peer, ms: skew }));
         }
-        if session.candidates != candidates {
+        let first = !std::mem::replace(&mut session.greeted, true);
+        let relayed = session.links.is_empty();
+        let relays_before = std::mem::replace(&mut session.relays, hello.relay);
+        let nat_before = std::mem::replace(&mut session.nat, hello.nat);
+        if session.candidates != candidates || nat_before != hello.nat {
             session.candidates.clone_from(&candidates);
-            self.outputs.push_back(Output::Event(Event::Candidates { peer, addresses: candidates.clone() }));
+            let (addresses, nat) = (candidates.clone(), hello.nat);
+            self.outputs.push_back(Output::Event(Event::Candidates { peer, addresses, nat }));
         }
         if session.grants_theirs.as_ref() != Some(&hello.grants) {
             session.grants_theirs = Some(hello.grants.clone());
@@ -128,6 +133,16 @@ impl Node {
         }
         for address in candidates {
             self.handle_address(peer, address, Source::Itself, now);
+        }
+        if relays_before != hello.relay {
+            self.keep_reservations(now);
+            if hello.relay {
+                self.relay_came(now);
+            }
+        }
+        if first && relayed {
+            // The other side hears of us at about the same time: now both call.
+            self.plan.handle_news(&peer, now.instant);
         }
         for bytes in &hello.presences {
             if self.presences.knows(bytes) {
@@ -148,7 +163,11 @@ impl Node {
     fn take_presence(&mut self, presence: &Verified<Presence>, near: bool, now: Now) {
         let device = presence.value().device;
         let known = device != self.own && self.roster().is_member(&device);
+        let relays = self.presences.relays(&device).to_vec();
         if known && self.presences.insert(presence, &self.mesh, now.wall) {
+            if presence.value().relays.iter().any(|relay| !relays.contains(relay)) {
+                self.relays_changed(device, now);
+            }
             for address in &presence.value().addresses {
                 if near || !address.ip().is_loopback() {
                     self.handle_address(device, *address, Source::Itself, now);

@@ -7,6 +7,10 @@ use std::time::{Duration, Instant};
 pub enum Timer {
     /// A member is due to be called.
     Dial,
+    /// A member that did not answer at once is due to be called through others.
+    Circuit,
+    /// A relay is due to be asked, or others whether they can reach us.
+    Relaying,
     /// A member that was cut off may come back.
     Forgive,
     /// A member that is out had time enough to hear of it.

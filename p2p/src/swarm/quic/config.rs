@@ -24,8 +24,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// Quinn's default of 333 ms makes the first retransmission wait 1 s, which hole punching always hits; with 50 ms it
 /// waits 150 ms. Only the first packets use it, then the measured round trip counts.
 const INITIAL_RTT: Duration = Duration::from_millis(50);
-/// Streams a peer may have open at once: a handful of protocols with a few requests each.
-const MAX_STREAMS: u32 = 64;
+/// Streams a peer may have open at once: a handful of protocols with a few requests each, and 64 circuits to others.
+const MAX_STREAMS: u32 = 128;
 /// Bytes a peer may have in flight on one stream, and on all: our largest message is below 2 MiB.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
