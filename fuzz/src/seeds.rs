@@ -5,11 +5,15 @@ use warren_dataplane::packet::icmp::echo_request;
 use warren_dataplane::path::probe::LEN;
 use warren_dataplane::path::{Agent, Route};
 use warren_dataplane::wg::Kind;
+use warren_p2p::discovery::Presence;
+use warren_p2p::identity::{DeviceId, Identity};
 use warren_p2p::invite::Progress;
 use warren_p2p::limits::RECORD_BYTES;
 use warren_p2p::membership::Sync;
 use warren_p2p::membership::{Log, Message};
 use warren_p2p::record::codec::encode;
+use warren_p2p::record::{Grants, Verified};
+use warren_p2p::signal::{BYTES, CANDIDATES, Hello, NatKind, ReachRequest};
 
 use crate::bench::{Mesh, NOW, Tunnel, instant, parsed};
 use crate::dataplane::PROBE_KEY;
@@ -22,6 +26,7 @@ pub type Seed = (&'static str, String, Vec<u8>);
 pub fn seeds() -> Vec<Seed> {
     let mut seeds = Vec::new();
     seeds.extend(mesh());
+    seeds.extend(signals());
     seeds.extend(packets());
     seeds.extend(datagrams());
     seeds.extend(probes());
@@ -72,6 +77,56 @@ fn mesh() -> Vec<Seed> {
     seeds
 }
 
+/// Greetings, poor and rich, and presences alone.
+fn signals() -> Vec<Seed> {
+    let bench = Mesh::new();
+    let author = Identity::generate([4; 32]);
+    let presence = |relays: Vec<DeviceId>| {
+        let addresses = vec![parsed("203.0.113.7:41820"), parsed("[2001:db8::7]:41820")];
+        let presence = Presence {
+            mesh: bench.log.mesh(),
+            device: author.device_id(),
+            issued_at: NOW,
+            addresses,
+            relays,
+        };
+        let signed = Verified::sign(presence, &author);
+        signed.unwrap_or_else(|error| panic!("a presence: {error}")).bytes().to_vec()
+    };
+    let (plain, relayed) = (presence(Vec::new()), presence(vec![bench.founder.device_id()]));
+    let poor = Hello {
+        now: NOW,
+        candidates: Vec::new(),
+        nat: NatKind::Unknown,
+        relay: false,
+        grants: Grants::default(),
+        presences: Vec::new(),
+    };
+    let rich = Hello {
+        candidates: vec![parsed("192.168.1.7:41820"), parsed("203.0.113.7:1024")],
+        nat: NatKind::Hard,
+        relay: true,
+        grants: Grants::usual(),
+        presences: vec![relayed.clone()],
+        ..poor.clone()
+    };
+    let mut broken = rich.clone();
+    broken.presences.push(plain[..40].to_vec());
+    let crowded = Hello { candidates: vec![parsed("192.0.2.1:1"); CANDIDATES + 1], ..poor.clone() };
+    let asked = ReachRequest { addresses: vec![parsed("203.0.113.7:41820")] };
+    let mut seeds = vec![
+        ("signal_message", "presence".to_owned(), plain),
+        ("signal_message", "presence-relayed".to_owned(), relayed),
+    ];
+    for (name, hello) in [("poor", poor), ("rich", rich), ("broken", broken), ("crowded", crowded)] {
+        let bytes = encode(&hello, BYTES).unwrap_or_else(|error| panic!("a greeting: {error}"));
+        seeds.push(("signal_message", name.to_owned(), bytes));
+    }
+    let asked = encode(&asked, BYTES).unwrap_or_else(|error| panic!("a request: {error}"));
+    seeds.push(("signal_message", "reach".to_owned(), asked));
+    seeds
+}
+
 /// A whole comparison with a peer that has nothing but the mesh id.
 fn exchange(log: &Log) -> Vec<(String, Message)> {
     let (now, member) = (instant(), parsed_id());
@@ -91,8 +146,8 @@ fn exchange(log: &Log) -> Vec<(String, Message)> {
     said
 }
 
-fn parsed_id() -> warren_p2p::identity::DeviceId {
-    warren_p2p::identity::Identity::generate([4; 32]).device_id()
+fn parsed_id() -> DeviceId {
+    Identity::generate([4; 32]).device_id()
 }
 
 fn packets() -> Vec<Seed> {

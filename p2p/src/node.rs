@@ -341,7 +341,7 @@ impl Node {
             match timer {
                 Timer::Exchange => self.repair_all(now),
                 Timer::Presence => {
-                    self.say_hello_to_all(now);
+                    self.renew_presence(now);
                     let roster = Arc::clone(self.log.roster());
                     self.presences.retain(|device| roster.is_member(device), now.wall);
                 }

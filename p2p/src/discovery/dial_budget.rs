@@ -6,13 +6,16 @@
 
 use std::time::{Duration, Instant};
 
-/// Addresses that may be called at once, and in [`PERIOD`] in the long run.
+/// Addresses that may be called at once at the start and after a change of network.
 const ADDRESSES: u32 = 32;
-const ADDRESSES_IN_PERIOD: f64 = 16.0;
+/// Those that may be called at once later, and in [`PERIOD`] in the long run: together, never more than 16 in one.
+const ADDRESSES_LATER: f64 = 6.0;
+const ADDRESSES_IN_PERIOD: f64 = 10.0;
 /// Somebody waits for an urgent call: it may borrow that much.
-const BORROWED: u32 = 16;
-/// Addresses that may be called by TCP at once, and in [`PERIOD`] in the long run.
+const BORROWED: u32 = 8;
+/// The same for TCP.
 const STREAMS: u32 = 8;
+const STREAMS_LATER: f64 = 2.0;
 const STREAMS_IN_PERIOD: f64 = 2.0;
 const PERIOD: Duration = Duration::from_secs(30);
 
@@ -43,10 +46,7 @@ impl DialBudget {
     pub fn share(&mut self, due: usize, urgent: bool, now: Instant) -> u32 {
         self.fill(now);
         let mine = |left: f64| (1..=ADDRESSES).rev().find(|count| f64::from(*count) <= left).unwrap_or(0);
-        if urgent {
-            return mine(self.addresses + f64::from(BORROWED));
-        }
-        let left = mine(self.addresses);
+        let left = mine(self.addresses + if urgent { f64::from(BORROWED) } else { 0.0 });
         (left / u32::try_from(due.max(1)).unwrap_or(u32::MAX)).max(left.min(1))
     }
 
@@ -77,7 +77,8 @@ impl DialBudget {
     fn fill(&mut self, now: Instant) {
         let periods = now.saturating_duration_since(self.at).as_secs_f64() / PERIOD.as_secs_f64();
         self.at = self.at.max(now);
-        self.addresses = (self.addresses + periods * ADDRESSES_IN_PERIOD).min(f64::from(ADDRESSES));
-        self.streams = (self.streams + periods * STREAMS_IN_PERIOD).min(f64::from(STREAMS));
+        let filled = |left: f64, rate: f64, full: f64| (left + periods * rate).min(full).max(left);
+        self.addresses = filled(self.addresses, ADDRESSES_IN_PERIOD, ADDRESSES_LATER);
+        self.streams = filled(self.streams, STREAMS_IN_PERIOD, STREAMS_LATER);
     }
 }

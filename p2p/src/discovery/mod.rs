@@ -21,7 +21,7 @@ mod presence;
 pub use address_book::{AddressBook, Remembered, Source};
 pub use dial_budget::{DialBudget, Taken};
 pub use dial_plan::DialPlan;
-pub use neighbours::neighbours;
+pub use neighbours::{fellow_admins, neighbours};
 pub use presence::{Presence, Presences};
 
 #[cfg(test)]

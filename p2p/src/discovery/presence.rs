@@ -13,9 +13,9 @@ use crate::{
     record::{MeshId, RecordError, RecordId, Signable, Timestamp, Verified},
 };
 
-/// A presence says nothing about where a device is an hour later. Twice the interval at which it is renewed, and more
-/// than the clock difference that we live with.
-const VALID: Duration = Duration::from_secs(60 * 60);
+/// A presence says little about where a device is half a day later. Three times the interval at which it is renewed, and
+/// more than most clocks differ.
+pub(crate) const VALID: Duration = Duration::from_secs(6 * 60 * 60);
 /// Addresses in one presence.
 pub(crate) const ADDRESSES: usize = 16;
 /// Relays in one presence: as many as a device keeps reservations with.
@@ -84,11 +84,6 @@ impl Presences {
         self.latest.get(device).map_or(&[], |presence| &presence.value().relays)
     }
 
-    /// Whether these bytes are a presence that we have: then its signature need not be checked again.
-    pub fn knows(&self, bytes: &[u8]) -> bool {
-        self.ids.contains(&RecordId::from_bytes(*blake3::hash(bytes).as_bytes()))
-    }
-
     /// Takes a presence if it is of this mesh, not too old, and newer than what we have; says whether it was taken.
     pub fn insert(&mut self, presence: &Verified<Presence>, mesh: &MeshId, now: Timestamp) -> bool {
         let value = presence.value();
@@ -112,15 +107,30 @@ impl Presences {
         self.ids = self.latest.values().map(Verified::id).collect();
     }
 
-    /// The presences to pass on to `peer`, the latest first, at most `limit`.
-    pub fn for_peer(&self, peer: &DeviceId, limit: usize) -> Vec<Vec<u8>> {
-        let mut presences: Vec<_> = self.latest.iter().filter(|(device, _)| *device != peer).collect();
-        presences.sort_by_key(|(_, presence)| std::cmp::Reverse(presence.value().issued_at));
-        presences.into_iter().take(limit).map(|(_, presence)| presence.bytes().to_vec()).collect()
+    /// The presences to pass on to `peer` that it was not `told` before, the latest first, at most `limit`.
+    pub fn for_peer(
+        &self,
+        peer: &DeviceId,
+        told: &BTreeSet<RecordId>,
+        limit: usize,
+    ) -> Vec<&Verified<Presence>> {
+        let new = |device: &DeviceId, presence: &Verified<Presence>| {
+            device != peer && !told.contains(&presence.id())
+        };
+        let presences = self.latest.iter().filter(|(device, presence)| new(device, presence));
+        let mut presences: Vec<_> = presences.map(|(_, presence)| presence).collect();
+        presences.sort_by_key(|presence| std::cmp::Reverse(presence.value().issued_at));
+        presences.truncate(limit);
+        presences
+    }
+
+    /// Whether this is still the latest word of somebody.
+    pub fn has(&self, id: &RecordId) -> bool {
+        self.ids.contains(id)
     }
 }
 
-/// Neither too old nor from the future, within an hour.
+/// Neither too old nor from the future.
 fn fresh(presence: &Presence, now: Timestamp) -> bool {
     presence.issued_at.distance(now) <= VALID
 }

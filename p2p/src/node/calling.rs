@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 
 use super::{Node, Now, Output};
-use crate::{discovery::Taken, identity::DeviceId};
+use crate::{
+    discovery::{DialBudget, Taken},
+    identity::DeviceId,
+};
 
 /// So many calls by QUIC have failed before TCP is tried, where QUIC has worked with somebody else.
 const BEFORE_TCP: u32 = 3;
@@ -26,6 +29,7 @@ impl Node {
     pub fn handle_network_changed(&mut self, now: Now) {
         self.plan.handle_network_changed(now.instant);
         self.udp_works = false;
+        self.budget = DialBudget::new(now.instant);
         self.forget_reach(now);
         let stuck = self.sessions.iter().filter(|(_, session)| session.is_stuck(now.instant));
         for peer in stuck.map(|(peer, _)| *peer).collect::<Vec<_>>() {

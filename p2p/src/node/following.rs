@@ -3,7 +3,10 @@
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use super::{Event, Node, Now, Output, exchange::FAREWELL};
-use crate::{discovery::neighbours, identity::DeviceId};
+use crate::{
+    discovery::{fellow_admins, neighbours},
+    identity::DeviceId,
+};
 
 impl Node {
     /// Follows the roster after the log has changed.
@@ -51,7 +54,11 @@ impl Node {
         let mut targets = BTreeSet::new();
         if roster.is_member(&self.own) {
             let seen = roster.members().keys().filter(|device| roster.sees(&self.own, device));
-            targets = neighbours(&self.own, seen.copied());
+            targets = neighbours(&self.own, seen.clone().copied());
+            let admins = seen.clone().filter(|device| roster.is_admin(device)).copied();
+            if roster.is_admin(&self.own) {
+                targets.extend(fellow_admins(&self.own, admins));
+            }
             targets.extend(self.interests.keys().filter(|device| roster.is_member(device)));
             // Whoever is connected through another is to be connected directly.
             let relayed = self.sessions.iter().filter(|(_, session)| session.via().is_some());

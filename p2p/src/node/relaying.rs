@@ -71,6 +71,12 @@ impl Relaying {
         held.map(|(relay, _)| *relay).collect()
     }
 
+    /// Reservations that we have or are about to.
+    fn open(&self) -> usize {
+        let open = |state: &&Reservation| !matches!(state, Reservation::Refused { .. });
+        self.reservations.values().filter(open).count()
+    }
+
     /// A member is connected.
     pub(super) fn answered(&mut self, peer: &DeviceId) {
         self.calls.remove(peer);
@@ -88,6 +94,9 @@ impl Relaying {
             Reservation::Refused { until, .. } => Some(*until),
             Reservation::Asked { .. } | Reservation::Held => None,
         };
+        if self.open() >= RESERVATIONS {
+            return None;
+        }
         self.reservations.values().filter_map(until).min()
     }
 
@@ -312,11 +321,10 @@ impl Node {
             let mut fit: Vec<_> = sessions.iter().filter(|(relay, _)| there(relay)).collect();
             fit.sort_by_key(|(relay, session)| (session.round_trip.unwrap_or(Duration::MAX), **relay));
             for (relay, session) in fit {
-                let reservations = &mut self.relaying.reservations;
-                let open = |state: &&Reservation| !matches!(state, Reservation::Refused { .. });
-                if reservations.values().filter(open).count() >= RESERVATIONS {
+                if self.relaying.open() >= RESERVATIONS {
                     break;
                 }
+                let reservations = &mut self.relaying.reservations;
                 let refusals = match reservations.get(relay) {
                     None => 0,
                     Some(Reservation::Refused { until, refusals }) if *until <= now.instant => *refusals,

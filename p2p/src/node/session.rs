@@ -1,13 +1,18 @@
 //! What we know about one connected member.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::SocketAddr,
     time::{Duration, Instant},
 };
 
 use super::{ConnectionKey, SessionId};
-use crate::{identity::DeviceId, membership::Message, record::Grants, signal::NatKind};
+use crate::{
+    identity::DeviceId,
+    membership::Message,
+    record::{Grants, RecordId},
+    signal::NatKind,
+};
 
 /// A connection older than this is not the other half of a simultaneous call, since handshakes are given 5 s (QUIC)
 /// and the peer called again: for the peer it is dead.
@@ -67,6 +72,10 @@ pub(super) struct Session {
     pub(super) relays: bool,
     /// It has said hello.
     pub(super) greeted: bool,
+    /// When we last said hello, or answered.
+    pub(super) spoke: Option<Instant>,
+    /// Presences that it has heard from us, or we from it.
+    pub(super) told: BTreeSet<RecordId>,
     pub(super) grants_theirs: Option<Grants>,
     pub(super) clock_skew_ms: Option<i64>,
     pub(super) skew_told: bool,
@@ -92,6 +101,8 @@ impl Session {
             nat: NatKind::Unknown,
             relays: false,
             greeted: false,
+            spoke: None,
+            told: BTreeSet::new(),
             grants_theirs: None,
             clock_skew_ms: None,
             skew_told: false,

@@ -2,11 +2,11 @@
 
 use std::net::SocketAddr;
 
-use super::{Event, Node, Now, Output, Paces, SessionId};
+use super::{Event, Node, Now, Output, Paces, SessionId, timers::PRESENCE};
 use crate::{
     discovery::{Presence, Presences, Source},
     identity::DeviceId,
-    record::{Grants, Relation, Timestamp, Verified},
+    record::{Grants, RecordId, Relation, Timestamp, Verified},
     signal::{CANDIDATES, Hello, PRESENCES},
 };
 
@@ -31,6 +31,10 @@ impl Node {
     pub fn handle_hello_answer(&mut self, peer: DeviceId, id: SessionId, answer: Option<Hello>, now: Now) {
         let Some(session) = self.sessions.get_mut(&peer).filter(|session| session.id == id) else { return };
         session.greeting = false;
+        if answer.is_none() {
+            // Perhaps it has not heard what we told it.
+            session.told.clear();
+        }
         if std::mem::take(&mut session.greet_again) {
             self.say_hello(peer, now);
         }
@@ -65,6 +69,17 @@ impl Node {
         }
     }
 
+    /// Says hello to whoever has not heard from us for long.
+    pub(super) fn renew_presence(&mut self, now: Now) {
+        let long = |session: &super::Session| {
+            session.spoke.is_none_or(|at| now.instant.duration_since(at) >= PRESENCE / 2)
+        };
+        let peers = self.sessions.iter().filter(|(_, session)| long(session));
+        for peer in peers.map(|(peer, _)| *peer).collect::<Vec<_>>() {
+            self.say_hello(peer, now);
+        }
+    }
+
     /// Says hello, unless one is on its way (then once more behind it) or it is too soon (then later).
     pub(super) fn say_hello(&mut self, peer: DeviceId, now: Now) {
         let Some(session) = self.sessions.get_mut(&peer) else { return };
@@ -84,7 +99,7 @@ impl Node {
         self.outputs.push_back(Output::Hello { peer, session, hello });
     }
 
-    fn hello_for(&self, peer: &DeviceId, now: Now) -> Hello {
+    fn hello_for(&mut self, peer: &DeviceId, now: Now) -> Hello {
         let near = self.sessions.get(peer).is_some_and(super::Session::on_loopback);
         let mut candidates = self.candidates.clone();
         candidates.truncate(CANDIDATES);
@@ -93,7 +108,14 @@ impl Node {
         addresses.retain(|address| near || !address.ip().is_loopback());
         let own = Presences::own(&self.identity, self.mesh, addresses, self.relaying.held(), now.wall);
         let mut presences: Vec<Vec<u8>> = own.iter().map(|presence| presence.bytes().to_vec()).collect();
-        presences.extend(self.presences.for_peer(peer, PRESENCES - 1));
+        if let Some(session) = self.sessions.get_mut(peer) {
+            session.spoke = Some(now.instant);
+            session.told.retain(|id| self.presences.has(id));
+            for presence in self.presences.for_peer(peer, &session.told, PRESENCES - 1) {
+                presences.push(presence.bytes().to_vec());
+                session.told.insert(presence.id());
+            }
+        }
         let (nat, relay) = (self.nat, self.relays);
         Hello { now: now.wall, candidates, nat, relay, grants: self.grants(peer), presences }
     }
@@ -145,7 +167,11 @@ impl Node {
             self.plan.handle_news(&peer, now.instant);
         }
         for bytes in &hello.presences {
-            if self.presences.knows(bytes) {
+            let id = RecordId::from_bytes(*blake3::hash(bytes).as_bytes());
+            if let Some(session) = self.sessions.get_mut(&peer) {
+                session.told.insert(id);
+            }
+            if self.presences.has(&id) {
                 continue;
             }
             match Verified::<Presence>::from_bytes(bytes) {

@@ -27,10 +27,13 @@ pub enum Timer {
     Interest,
 }
 
+/// A third of how long a presence counts. Whatever changes is told at once, so this is for the clock's sake alone.
+pub(super) const PRESENCE: Duration = Duration::from_secs(2 * 3600);
+
 /// The timers that tick by themselves and how often.
 const PERIODIC: [(Timer, Duration); 3] = [
-    (Timer::Exchange, Duration::from_secs(120)),
-    (Timer::Presence, Duration::from_secs(1200)),
+    (Timer::Exchange, Duration::from_secs(900)),
+    (Timer::Presence, PRESENCE),
     (Timer::Interest, Duration::from_secs(60)),
 ];
 

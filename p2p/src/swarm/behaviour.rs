@@ -34,6 +34,8 @@ const JOIN_STREAMS: usize = 2;
 const PING_INTERVAL: Duration = Duration::from_secs(1800);
 /// TCP and circuits do not.
 const PULSE_INTERVAL: Duration = Duration::from_secs(25);
+/// Changes are pushed; this is for a router that has given us another address meanwhile.
+const IDENTIFY_INTERVAL: Duration = Duration::from_secs(3600);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Members that may be called through us, and circuits through us, at once: each circuit may hold 16 KiB.
@@ -230,7 +232,7 @@ fn identify(keypair: &Keypair) -> identify::Behaviour {
     let config = identify::Config::new("warren/1".to_owned(), keypair.public())
         .with_agent_version("warren".to_owned())
         .with_cache_size(0)
-        .with_interval(Duration::from_secs(600))
+        .with_interval(IDENTIFY_INTERVAL)
         .with_push_listen_addr_updates(true);
     identify::Behaviour::new(config)
 }

@@ -69,9 +69,14 @@ impl Driver {
             !self.tunnel.covers(address) && (direct || is_circuit(address))
         };
         let addresses: Vec<_> = info.listen_addrs.into_iter().filter(reachable).take(KAD_ADDRESSES).collect();
-        if !addresses.is_empty() {
+        let kad = self.swarm.behaviour_mut().kad.inner();
+        let known = kad.kbucket(peer_id).is_some_and(|bucket| {
+            let entry = bucket.iter().find(|entry| *entry.node.key.preimage() == peer_id);
+            entry.is_some_and(|entry| addresses.iter().eq(entry.node.value.iter()))
+        });
+        // Each new entry makes Kademlia ask around.
+        if !addresses.is_empty() && !known {
             // In place of what it said before: Kademlia itself would collect them without end.
-            let kad = self.swarm.behaviour_mut().kad.inner();
             kad.remove_peer(&peer_id);
             for address in addresses {
                 kad.add_address(&peer_id, address);
