@@ -8,16 +8,19 @@
 //! when to call them: at once at the start and after a change of network, then with growing pauses.
 //!
 //! An address is an IP and a port, since QUIC and TCP share the port number. Addresses inside the tunnel never enter
-//! the book. Nothing here contacts anybody who is not a member, and no third party is asked for anything.
+//! the book. Nothing here contacts anybody who is not a member, and no third party is asked for anything, unless the user
+//! has named a public network to meet in: then [`rendezvous`] says what is left there, sealed, and when.
 
 mod address_book;
 mod dial_plan;
 mod neighbours;
 mod presence;
+pub mod rendezvous;
 
 pub use address_book::{AddressBook, Remembered, Source};
 pub use dial_plan::DialPlan;
 pub use neighbours::neighbours;
+pub(crate) use presence::ADDRESSES;
 pub use presence::{Presence, Presences};
 
 #[cfg(test)]
