@@ -30,6 +30,7 @@ mod following;
 mod keep;
 mod output;
 mod pace;
+mod rendezvous;
 mod session;
 mod signalling;
 mod timers;
@@ -362,9 +363,7 @@ impl Node {
             let addresses = self.callable_addresses(&peer);
             if self.conduct.is_cut_off(&peer) || addresses.is_empty() {
                 self.plan.handle_failed(&peer, now.instant);
-                if !self.sessions.is_empty() {
-                    return Some(Output::Lookup(peer));
-                }
+                return Some(Output::Lookup(peer));
             } else {
                 return Some(Output::Dial { peer, addresses });
             }

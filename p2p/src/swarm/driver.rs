@@ -29,10 +29,11 @@ use super::{
     gate::Standing,
     handle::Command,
     quic::Closer,
+    rendezvous,
     tunnel_guard::TunnelAddresses,
 };
 use crate::{
-    discovery::Source,
+    discovery::{Source, rendezvous::Subject},
     identity::DeviceId,
     membership::Roster,
     node::{ConnectionKey, Event, LinkInfo, Node, Now, Output, SessionId},
@@ -84,6 +85,8 @@ pub(super) struct Driver {
     pub(super) exchanges: BTreeMap<OutboundRequestId, SessionId>,
     pub(super) hellos: BTreeMap<OutboundRequestId, SessionId>,
     pub(super) flushing: Vec<(Instant, oneshot::Sender<()>)>,
+    /// None unless a public rendezvous is configured.
+    pub(super) rendezvous: Option<rendezvous::Line>,
 }
 
 impl Driver {
@@ -109,6 +112,9 @@ impl Driver {
                 },
                 event = self.swarm.select_next_some(), if self.waiting.len() < WAITING_EVENTS => {
                     self.handle_swarm_event(event);
+                }
+                presence = rendezvous::found(self.rendezvous.as_mut()) => {
+                    self.node.handle_presence_found(&presence, now());
                 }
                 () = tokio::time::sleep_until(timeout.into()) => {
                     self.node.handle_timeout(now());
@@ -169,7 +175,13 @@ impl Driver {
                     }
                 }
                 Output::Lookup(peer) => {
-                    self.swarm.behaviour_mut().kad.inner().get_closest_peers(peer.to_peer_id());
+                    // Kademlia asks those who are connected.
+                    if !self.connections.is_empty() {
+                        self.swarm.behaviour_mut().kad.inner().get_closest_peers(peer.to_peer_id());
+                    }
+                    if let Some(line) = &self.rendezvous {
+                        line.look_up(Subject::Member(peer));
+                    }
                 }
                 Output::Exchange { peer, session, message } => {
                     let exchange = self.swarm.behaviour_mut().exchange.inner();
@@ -203,6 +215,9 @@ impl Driver {
                     self.waiting.push_back(event);
                 }
             }
+        }
+        if let Some(line) = &self.rendezvous {
+            line.set_own(self.node.own_for_rendezvous(now().wall));
         }
         let flushed = self.node.is_flushed();
         let now = now().instant;

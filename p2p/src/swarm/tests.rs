@@ -5,6 +5,7 @@
 mod kademlia;
 mod members;
 mod newcomers;
+mod rendezvous;
 mod rig;
 mod villain;
 mod villains;

@@ -19,7 +19,8 @@ use crate::{
     record::{Founding, Name, found},
     store::Store,
     swarm::{
-        Handle, JoinError, JoinSettings, JoinedMesh, Progress, Settings, driver::now, join, start_member,
+        Handle, JoinError, JoinSettings, JoinedMesh, Progress, Settings, driver::now, join, rendezvous,
+        start_member,
     },
 };
 
@@ -73,6 +74,8 @@ pub(crate) struct Device {
     pub(crate) directory: TempDir,
     udp: bool,
     pub(crate) running: Option<(Handle, mpsc::Receiver<Event>)>,
+    /// Where to meet in public.
+    pub(crate) rendezvous: Option<rendezvous::Config>,
 }
 
 impl Device {
@@ -83,6 +86,7 @@ impl Device {
             directory: tempfile::tempdir().unwrap(),
             udp: true,
             running: None,
+            rendezvous: None,
         }
     }
 
@@ -159,6 +163,7 @@ impl Device {
             tcp_port: self.udp.then(|| self.address().port()),
             mdns: false,
             tunnel: BTreeSet::new(),
+            rendezvous: self.rendezvous.clone(),
         };
         self.running = Some(start_member(settings, store, log).unwrap());
     }
@@ -231,6 +236,7 @@ impl Device {
             mdns: false,
             tunnel: BTreeSet::new(),
             patience,
+            rendezvous: self.rendezvous.clone(),
         };
         let (progress, told) = mpsc::channel(8);
         (join(settings, progress).await, told)
