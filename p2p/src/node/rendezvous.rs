@@ -51,7 +51,7 @@ impl Node {
     }
 
     /// Where others may call us. Not on loopback unless there is nothing else.
-    fn whereabouts(&self) -> Vec<SocketAddr> {
+    pub fn whereabouts(&self) -> Vec<SocketAddr> {
         let mut addresses: Vec<SocketAddr> = self.candidates.clone();
         addresses.extend(self.listening.iter().filter(|address| !self.candidates.contains(address)));
         if addresses.iter().any(|address| !address.ip().is_loopback()) {

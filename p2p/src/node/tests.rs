@@ -1,6 +1,7 @@
 //! Nodes without sockets, clocks or disks.
 
 mod conduct;
+mod rendezvous;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

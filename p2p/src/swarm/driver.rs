@@ -216,8 +216,8 @@ impl Driver {
                 }
             }
         }
-        if let Some(line) = &self.rendezvous {
-            line.set_own(self.node.own_for_rendezvous(now().wall));
+        if let Some(line) = &mut self.rendezvous {
+            line.follow(&self.node, now().wall);
         }
         let flushed = self.node.is_flushed();
         let now = now().instant;

@@ -15,8 +15,9 @@ use crate::{
 
 /// How often a presence is renewed that has not changed. The network keeps it for a day, but its nodes come and go.
 const RENEW: Duration = Duration::from_secs(3 * 3600);
-/// How often one that changes is renewed at most: a device on a train changes addresses by the minute.
-const CHANGE: Duration = Duration::from_secs(600);
+/// How soon one that changes is renewed, and, when changes do not end, how often at most: at the start addresses become
+/// known one after the other, and a device on a train changes them by the minute.
+const CHANGED: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(600));
 /// The first pause after the network refused a value, and the longest.
 const REFUSED: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(1800));
 /// The first pause after a member was looked for, and the longest, which also follows when it was found: two members
@@ -92,6 +93,8 @@ pub enum Ask {
 struct Left {
     /// What was left last: on which day, where we were then, and when that was.
     last: Option<(Period, Vec<SocketAddr>, Instant)>,
+    /// How many changes in a row were left.
+    changes: u32,
     not_before: Option<Instant>,
     refusals: u32,
     asking: bool,
@@ -194,6 +197,10 @@ impl Meeting {
         let place = Place::of(self.mesh, subject, period);
         let value = place.seal(&presence, nonce)?;
         let left = self.left.entry(subject).or_default();
+        left.changes = match &left.last {
+            Some((_, before, _)) if *before != addresses => left.changes.saturating_add(1),
+            Some(_) | None => 0,
+        };
         left.last = Some((period, addresses, instant));
         left.asking = true;
         Some(Ask::Put { subject, place, value })
@@ -303,7 +310,7 @@ impl Meeting {
         let Some(left) = self.left.get(subject) else { return now };
         let due = match &left.last {
             Some((day, addresses, at)) if *day == period => {
-                *at + if *addresses == self.own.addresses { RENEW } else { CHANGE }
+                *at + if *addresses == self.own.addresses { RENEW } else { pause(CHANGED, left.changes) }
             }
             Some(_) | None => now,
         };

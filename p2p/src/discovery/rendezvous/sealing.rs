@@ -119,7 +119,12 @@ impl Place {
             return None;
         }
         plain.resize(PADDED, 0);
-        let payload = Payload { msg: &plain, aad: &self.key };
+        self.seal_plain(&plain, nonce)
+    }
+
+    /// Seals bytes as they are, as a member that lies could.
+    pub fn seal_plain(&self, plain: &[u8], nonce: [u8; NONCE]) -> Option<Vec<u8>> {
+        let payload = Payload { msg: plain, aad: &self.key };
         let sealed = self.cipher().encrypt(Nonce::from_slice(&nonce), payload).ok()?;
         Some([&nonce[..], &sealed].concat())
     }

@@ -228,13 +228,25 @@ fn the_presence_is_left_at_once_then_every_three_hours_and_anew_each_day() {
 }
 
 #[test]
-fn a_change_of_addresses_is_left_ten_minutes_after_the_last_at_the_earliest() {
+fn changes_of_addresses_are_left_at_most_every_ten_minutes_in_the_long_run() {
     let mut bench = Bench::new();
-    let (_, ask) = bench.next();
-    bench.done(&ask, true);
-    bench.seconds += 60;
-    bench.meeting.set_own(Own { addresses: vec![address(2)], invites: Vec::new() });
-    assert_eq!(bench.next().0, 540);
+    let mut pauses = Vec::new();
+    for change in 1..9 {
+        let (after, ask) = bench.next();
+        bench.done(&ask, true);
+        pauses.push(after);
+        bench.meeting.set_own(Own { addresses: vec![address(change)], invites: Vec::new() });
+        bench.meeting.set_own(Own { addresses: vec![address(change + 1)], invites: Vec::new() });
+    }
+    assert_eq!(pauses, [0, 30, 60, 120, 240, 480, 600, 600]);
+    // Once they have settled, the next is told soon again.
+    for expected in [600, 3 * 3600] {
+        let (after, ask) = bench.next();
+        assert_eq!(after, expected);
+        bench.done(&ask, true);
+    }
+    bench.meeting.set_own(Own { addresses: vec![address(99)], invites: Vec::new() });
+    assert_eq!(bench.next().0, 30);
 }
 
 #[test]

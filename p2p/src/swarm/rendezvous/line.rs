@@ -1,5 +1,7 @@
 //! What the driver and the newcomer hold of the rendezvous: it ends with them.
 
+use std::sync::Arc;
+
 use tokio::{
     sync::{mpsc, watch},
     task::AbortHandle,
@@ -11,7 +13,9 @@ use crate::{
         Presence,
         rendezvous::{Meeting, Own, Subject},
     },
-    record::Verified,
+    membership::Roster,
+    node::Node,
+    record::{Timestamp, Verified},
     swarm::tunnel_guard::TunnelAddresses,
 };
 
@@ -23,6 +27,8 @@ const FOUND: usize = 64;
 /// A line to the task that meets in public.
 pub(in crate::swarm) struct Line {
     own: watch::Sender<Own>,
+    /// The roster that it was made from.
+    roster: Option<Arc<Roster>>,
     wishes: mpsc::Sender<Subject>,
     found: mpsc::Receiver<Verified<Presence>>,
     state: watch::Receiver<RendezvousState>,
@@ -38,11 +44,19 @@ impl Line {
         let (state_tx, state) = watch::channel(RendezvousState::Connecting);
         let task = Task::new(config, meeting, tunnel, own_rx, wishes_rx, found_tx, state_tx);
         let task = tokio::spawn(task.run()).abort_handle();
-        Self { own, wishes, found, state, task }
+        Self { own, roster: None, wishes, found, state, task }
     }
 
-    /// Says what to leave from now on.
-    pub(in crate::swarm) fn set_own(&self, own: Own) {
+    /// Says what to leave from now on, if that has changed. Called after everything that happens, so it looks at all
+    /// invites only when the roster is another.
+    pub(in crate::swarm) fn follow(&mut self, node: &Node, now: Timestamp) {
+        let roster = node.roster();
+        let known = self.roster.as_ref().is_some_and(|known| Arc::ptr_eq(known, roster));
+        if known && self.own.borrow().addresses == node.whereabouts() {
+            return;
+        }
+        self.roster = Some(Arc::clone(roster));
+        let own = node.own_for_rendezvous(now);
         self.own.send_if_modified(|before| {
             let changed = *before != own;
             *before = own;
