@@ -359,16 +359,13 @@ impl Node {
         if self.book.has_changed() && self.addresses_due.is_none() {
             self.addresses_due = Some(now.instant + ADDRESSES_PAUSE);
         }
-        while let Some(peer) = self.plan.poll_dial(now.instant) {
-            let addresses = self.callable_addresses(&peer);
-            if self.conduct.is_cut_off(&peer) || addresses.is_empty() {
-                self.plan.handle_failed(&peer, now.instant);
-                return Some(Output::Lookup(peer));
-            } else {
-                return Some(Output::Dial { peer, addresses });
-            }
+        let peer = self.plan.poll_dial(now.instant)?;
+        let addresses = self.callable_addresses(&peer);
+        if self.conduct.is_cut_off(&peer) || addresses.is_empty() {
+            self.plan.handle_failed(&peer, now.instant);
+            return Some(Output::Lookup(peer));
         }
-        None
+        Some(Output::Dial { peer, addresses })
     }
 }
 

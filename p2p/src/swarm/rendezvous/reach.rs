@@ -12,6 +12,8 @@ use libp2p::{
     multiaddr::Protocol,
 };
 
+use crate::swarm::address::ip;
+
 /// A transport that calls configured addresses, and others at public addresses only.
 pub(super) struct Reach<T> {
     inner: T,
@@ -61,14 +63,6 @@ impl<T: libp2p::Transport + Unpin> libp2p::Transport for Reach<T> {
         cx: &mut Context<'_>,
     ) -> Poll<TransportEvent<T::ListenerUpgrade, T::Error>> {
         Pin::new(&mut self.inner).poll(cx)
-    }
-}
-
-fn ip(address: &Multiaddr) -> Option<IpAddr> {
-    match address.iter().next()? {
-        Protocol::Ip4(ip) => Some(ip.into()),
-        Protocol::Ip6(ip) => Some(ip.into()),
-        _ => None,
     }
 }
 
