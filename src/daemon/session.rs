@@ -68,6 +68,7 @@ impl Session {
             tcp_ports: vec![bridge.port()],
             mdns: config.mdns,
             tunnel: tunnel_addresses(&roster),
+            rendezvous: config.rendezvous.clone(),
         };
         let tun = bridge.raise_tunnel(&config.tun, config.mtu, &secret, &me).await?;
         let (swarm, events) = match swarm::start_member(settings, store, log) {
