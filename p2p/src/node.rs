@@ -23,17 +23,20 @@
 //! Absent: sockets, clocks, randomness, tasks; addresses of strangers; any message to a device that is not a member.
 
 mod admission;
+mod agreeing;
 mod authoring;
 mod calling;
 mod conduct;
 mod event;
 mod exchange;
 mod following;
+mod hearing;
 mod keep;
 mod output;
 mod pace;
 mod reach;
 mod relaying;
+mod rendezvous;
 mod session;
 mod signalling;
 mod thrift;
@@ -54,10 +57,11 @@ pub use relaying::RelayPolicy;
 pub use timers::Timer;
 
 use crate::{
-    discovery::{AddressBook, DialBudget, DialPlan, Presences, Remembered, Source, Taken},
+    discovery::{AddressBook, DialBudget, DialPlan, Presences, Remembered, Taken},
     identity::{DeviceId, Identity},
     membership::{Log, Roster, Sync},
     record::{Grants, MeshId},
+    relay::{Ends, Middle},
     signal::NatKind,
 };
 use conduct::Conduct;
@@ -89,6 +93,10 @@ const INTEREST: Duration = Duration::from_secs(600);
 /// Addresses come in bursts, and each write waits for the disk.
 const ADDRESSES_PAUSE: Duration = Duration::from_secs(1);
 
+/// A connection by TCP gets a stream of datagrams when QUIC has not got through by then; and another after so long.
+const STREAM_AFTER: Duration = Duration::from_millis(300);
+const STREAM_AGAIN: Duration = Duration::from_secs(5);
+
 /// A member of a mesh.
 pub struct Node {
     identity: Identity,
@@ -115,6 +123,9 @@ pub struct Node {
     /// Whether we forward for others.
     relays: bool,
     relaying: Relaying,
+    /// Sessions that we carry for others, and ours through others.
+    middle: Middle,
+    ends: Ends,
     reach: Reach,
     /// Where our control connections listen.
     listening: BTreeSet<SocketAddr>,
@@ -138,6 +149,7 @@ impl Node {
     pub fn new(config: NodeConfig, now: Now) -> Self {
         let NodeConfig { identity, log, keep, addresses, grants, seed } = config;
         let own = identity.device_id();
+        let session_secret = agreeing::session_secret(&identity, &log.mesh(), seed);
         let mut book = AddressBook::default();
         for (device, remembered) in addresses {
             book.restore(device, remembered);
@@ -162,6 +174,8 @@ impl Node {
             nat: NatKind::Unknown,
             relays: false,
             relaying: Relaying::default(),
+            middle: Middle::new(session_secret),
+            ends: Ends::default(),
             reach: Reach::default(),
             listening: BTreeSet::new(),
             grants,
@@ -200,7 +214,11 @@ impl Node {
         self.outputs.extend(closing.into_iter().map(Output::Close));
         let callable = dialled || udp;
         let movable = dialled && udp;
-        session.links.insert(key, Link { address, since: now.instant, dialled, callable, movable });
+        let since = now.instant;
+        session.links.insert(key, Link { address, since, dialled, callable, movable, udp });
+        if !direct {
+            session.stream_at = Some(now.instant + STREAM_AFTER);
+        }
         // A TCP peer calls from a port of its own choosing, where nobody answers.
         if callable {
             self.book.succeeded(peer, address, now.wall);
@@ -214,6 +232,7 @@ impl Node {
             self.outputs.push_back(Output::Event(Event::Connected { peer, address }));
             self.ask_if_never(now);
             self.keep_reservations(now);
+            self.relaying_connected(peer, now);
         }
         if first {
             self.start_exchange(peer, now);
@@ -242,6 +261,7 @@ impl Node {
         if session.links.is_empty() && direct {
             self.plan.handle_disconnected(&peer, now.instant);
             self.keep_reservations(now);
+            self.relaying_disconnected(peer, now);
         }
         let Some(session) = self.sessions.get(&peer) else { return };
         if session.is_over() {
@@ -255,45 +275,6 @@ impl Node {
             self.outputs.push_back(Output::Event(Event::Disconnected { peer }));
             self.keep_reservations(now);
         }
-    }
-
-    /// Somebody says that a member is at an address.
-    pub fn handle_address(&mut self, peer: DeviceId, address: SocketAddr, source: Source, now: Now) {
-        let known = peer != self.own && self.roster().is_member(&peer);
-        if known && !self.inside_tunnel(&address.ip()) && self.book.heard(peer, address, source, now.wall) {
-            self.plan.handle_news(&peer, now.instant);
-        }
-    }
-
-    /// A peer saw us at this address, on the shared UDP socket. What it repeats, or changes all the time, is no news.
-    pub fn handle_observed(&mut self, by: DeviceId, address: SocketAddr, now: Now) {
-        if self.inside_tunnel(&address.ip()) {
-            return;
-        }
-        let Some(session) = self.sessions.get_mut(&by).filter(|session| session.observed != Some(address))
-        else {
-            return;
-        };
-        let paces = self.paces.entry(by).or_insert_with(|| Paces::new(now.instant));
-        if paces.observations.take(now.instant).is_ok() {
-            session.observed = Some(address);
-            self.outputs.push_back(Output::Event(Event::Observed { by, address }));
-        }
-    }
-
-    /// We listen on an address, or do not any more.
-    pub fn handle_listening(&mut self, address: SocketAddr, listening: bool, now: Now) {
-        let changed =
-            if listening { self.listening.insert(address) } else { self.listening.remove(&address) };
-        if !changed {
-            return;
-        }
-        if listening {
-            self.ask_soon(now);
-            // A new interface may reach whom the others could not.
-            self.plan.handle_network_changed(now.instant);
-        }
-        self.say_hello_to_all(now);
     }
 
     /// A peer sent something that is no message, or broke a limit.
@@ -317,6 +298,8 @@ impl Node {
         self.go_on(now);
         self.ask_when_due(now);
         self.keep_reservations(now);
+        self.review_sessions(now);
+        self.open_streams(now);
         if self.addresses_due.is_some_and(|due| due <= now.instant) {
             self.keep_addresses();
         }
@@ -345,14 +328,6 @@ impl Node {
         }
     }
 
-    /// Writes down addresses that are new. Call it before the end.
-    pub fn keep_addresses(&mut self) {
-        self.addresses_due = None;
-        while let Some(device) = self.book.poll_changed() {
-            self.keep.keep_addresses(&device, self.book.of(&device));
-        }
-    }
-
     /// When [`Self::handle_timeout`] is due next, and what for.
     pub fn poll_timeout(&self) -> Option<(Instant, Timer)> {
         let dial = self.plan.poll_timeout().map(|at| (at, Timer::Dial));
@@ -362,7 +337,16 @@ impl Node {
         let budget = self.budget.ready_at();
         let dial = dial.map(|(at, timer)| (at.max(budget), timer));
         let circuit = self.relaying.next_call().map(|at| (at, Timer::Circuit));
-        let relaying = self.relaying.next_reservation().into_iter().chain(self.reach.next());
+        let streams = self.sessions.values().filter(|session| session.needs_stream());
+        let streams = streams.filter_map(|session| session.stream_at);
+        let agreements = self.ends.poll_timeout().into_iter().chain(self.middle.poll_timeout());
+        let relaying = self
+            .relaying
+            .next_reservation()
+            .into_iter()
+            .chain(self.reach.next())
+            .chain(agreements)
+            .chain(streams);
         let relaying = relaying.min().map(|at| (at, Timer::Relaying));
         let pace = self.sessions.values().filter_map(Session::due).min().map(|at| (at, Timer::Pace));
         [dial, circuit, relaying, forgive, farewell, addresses, pace, self.timers.next()]

@@ -10,6 +10,7 @@ use super::command::{Command, CommandError, PeerConfig};
 use super::event::Event;
 use super::remote::Remote;
 use super::timers::Timer;
+use crate::packet::IpPacket;
 use crate::path::{Agent, ProbeKey};
 use crate::wg::{Peer, PeerId, Prefix, PublicKey, Tunnel};
 
@@ -18,7 +19,7 @@ impl Engine {
     pub fn handle_command(&mut self, command: Command, now: Instant) -> Result<(), CommandError> {
         let outcome = match command {
             Command::SetPeer(config) => self.set_peer(config, now),
-            Command::RemovePeer(key) => self.remove_peer(&key),
+            Command::RemovePeer(key) => self.remove_peer(&key, now),
             Command::SetCandidates { peer, candidates } => self.set_candidates(&peer, candidates, now),
             Command::SetRules { peer, rules } => self.remote(&peer).map(|remote| remote.rules = rules),
             Command::SetLocalNetworks(networks) => {
@@ -32,13 +33,27 @@ impl Engine {
                 self.network_changed(now);
                 Ok(())
             }
+            Command::AddRelay { peer, relay, session } => self.add_relay(&peer, &relay, session, now),
+            Command::RemoveRelay { peer, session } => {
+                self.remove_relay(&peer, session, now);
+                Ok(())
+            }
+            Command::AddForward { session, between } => self.add_forward(session, between),
+            Command::RemoveForward { session } => {
+                self.forwards.remove(session);
+                Ok(())
+            }
+            Command::SetQuota(quota) => {
+                self.forwards.set_quota(quota, now);
+                Ok(())
+            }
             Command::Ping { peer, token } => self.ping(peer, token, now),
         };
         self.pump_touched(now);
         outcome
     }
 
-    fn remote(&mut self, key: &PublicKey) -> Result<&mut Remote, CommandError> {
+    pub(super) fn remote(&mut self, key: &PublicKey) -> Result<&mut Remote, CommandError> {
         let id = self.peers.by_key(key).ok_or(CommandError::UnknownPeer)?;
         self.remotes.get_mut(id.slot()).and_then(Option::as_mut).ok_or(CommandError::UnknownPeer)
     }
@@ -89,6 +104,7 @@ impl Engine {
         let seed = self.config.seed.wrapping_add(u64::from(index)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mut agent = Agent::new(ProbeKey(*secret), self.public_key < key, seed, now);
         agent.set_local_networks(Arc::clone(&self.networks));
+        agent.set_mtu(self.config.mtu);
         self.tags.insert(agent.tag_in(), id);
         let mut remote = Remote::new(id, Peer::new(key, tunnel), agent);
         remote.preshared_key = preshared_key;
@@ -125,12 +141,14 @@ impl Engine {
         }
     }
 
-    fn remove_peer(&mut self, key: &PublicKey) -> Result<(), CommandError> {
+    fn remove_peer(&mut self, key: &PublicKey, now: Instant) -> Result<(), CommandError> {
         let id = self.peers.remove(key).ok_or(CommandError::UnknownPeer)?;
         self.allowed_ips.retain(id, &BTreeSet::new());
         self.timers.forget(id);
         self.touched.retain(|touched| *touched != id);
         self.filter.forget(id);
+        self.forwards.forget(id);
+        self.forget_detours(id, now);
         while let Some(lost) = self.pings.abandon(id) {
             self.out.event(Event::PingTimedOut { peer: lost.key, token: lost.token });
         }
@@ -156,7 +174,10 @@ impl Engine {
         candidates.retain(|address| {
             !self.is_ours(address.ip()) && !self.allowed_ips.is_tunnel_address(address.ip())
         });
-        self.remote(key)?.path.set_candidates(&candidates, now);
+        let remote = self.remote(key)?;
+        remote.path.set_candidates(&candidates, now);
+        // Somebody wants a path, here or there; the relays on it need one of their own.
+        remote.call_relays(now);
         self.touch(id);
         Ok(())
     }
@@ -185,8 +206,11 @@ impl Engine {
         }
         self.timers.set(Timer::Ping, None, self.pings.poll_timeout());
         let mtu = usize::from(self.config.mtu);
-        if let Some(remote) = self.remotes.get_mut(id.slot()).and_then(Option::as_mut) {
-            remote.carry(&request, mtu, &mut self.out, now);
+        if let Some(remote) = self.remotes.get_mut(id.slot()).and_then(Option::as_mut)
+            && let Ok(packet) = IpPacket::parse(&request)
+        {
+            // An echo of ours is short enough for any path.
+            let _ = remote.carry(&packet, mtu, &mut self.out, now);
         }
         self.out.packets.give(request);
         self.touch(id);

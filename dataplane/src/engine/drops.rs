@@ -31,6 +31,8 @@ reasons! {
     OutboundNoRoute = "outbound_no_route",
     /// From the TUN device: longer than the MTU of the mesh.
     OutboundTooBig = "outbound_too_big",
+    /// From the TUN device: longer than the path carries, and it must not be fragmented.
+    OutboundTooBigForPath = "outbound_too_big_for_path",
     /// Waited for a path or a session behind too many others; the oldest goes first.
     WaitingOverflow = "waiting_overflow",
     /// Waited for a path or a session that did not come in time.
@@ -43,8 +45,24 @@ reasons! {
     Unknown = "datagram_unknown",
     /// QUIC that reached the engine: the sockets keep it apart, so this is a fault of ours.
     Quic = "datagram_quic",
-    /// A relayed datagram, and we are no relay.
+    /// A relayed datagram of a session that is not ours to relay or to receive.
     Relayed = "datagram_relayed",
+    /// A relayed datagram that is malformed, or holds something that is not relayed.
+    RelayMalformed = "relay_malformed",
+    /// A relayed datagram that came from where no device of its session has proved itself.
+    RelayUnproven = "relay_unproven",
+    /// To be relayed: the other end of the session has no verified path.
+    RelayNoPath = "relay_no_path",
+    /// To be relayed: its sender sends more packets a second than we relay for it.
+    RelayOverRate = "relay_over_rate",
+    /// To be relayed: its sender has used up what we relay for it in a day.
+    RelayOverDay = "relay_over_day",
+    /// Came through a session or a stream that belongs to another peer than the one it is from.
+    ForeignDetour = "detour_foreign",
+    /// A datagram from a stream that has ended.
+    StreamUnknown = "stream_unknown",
+    /// A stream had no room for a datagram.
+    StreamFull = "stream_full",
     /// A datagram that claims to come from an address inside the mesh: a tunnel within the tunnel.
     ThroughTunnel = "datagram_through_tunnel",
     /// A probe under a tag of no peer.
@@ -77,6 +95,8 @@ reasons! {
     InboundNotForUs = "inbound_not_for_us",
     /// Opened: the filter says no.
     InboundFiltered = "inbound_filtered",
+    /// A datagram was longer than the link it would have left by; what passes is then searched for.
+    SendTooBig = "send_too_big",
     /// The kernel did not take a datagram.
     SendFailed = "send_failed",
     /// The TUN device did not take a packet.

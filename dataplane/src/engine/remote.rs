@@ -1,16 +1,18 @@
 //! One peer and everything that is done for it: tunnel, path, rules, and the packets that wait.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::drops::Drop;
 use super::event::Event;
+use super::fit::Fit;
 use super::output::Output;
 use super::timers::{Timer, Timers};
 use super::transmit::Transmit;
+use super::via::{Via, Way};
 use crate::filter::Rules;
-use crate::path;
+use crate::packet::IpPacket;
+use crate::path::{self, Route};
 use crate::wg::{OVERHEAD, Peer, PeerId};
 
 /// How many packets wait for a path or a session: the first window of a few TCP connections (10 segments each,
@@ -32,20 +34,32 @@ pub(super) struct Remote {
     /// Nothing at all until they are set.
     pub(super) rules: Rules,
     pub(super) preshared_key: Option<[u8; 32]>,
-    /// Where an authentic datagram came from last, and when.
-    pub(super) heard: Option<(SocketAddr, Instant)>,
-    /// Where an authentic probe came from last.
-    pub(super) neighbour: Option<SocketAddr>,
+    /// How an authentic datagram came last, and when.
+    pub(super) heard: Option<(Route, Instant)>,
+    /// How an authentic probe came last.
+    pub(super) neighbour: Option<Route>,
     /// It uses a session that we have lost: make a new one though we have nothing to send.
     pub(super) revive: bool,
     /// In the list of those to be pumped at the end of the batch.
     pub(super) touched: bool,
     /// Something was sent to it in this batch.
     sending: bool,
+    /// The longest datagram of this batch that must arrive whole.
+    longest: usize,
+    /// Packets that waited, and turned out to be too long for the path: what fits.
+    pub(super) refused: Vec<(Vec<u8>, u16)>,
     waiting: VecDeque<Vec<u8>>,
     waiting_since: Option<Instant>,
     wanted_at: Option<Instant>,
     run: Option<Transmit>,
+    /// The relays on its routes: the session, the relay, and what leads to the relay now.
+    relays: Vec<(u64, PeerId, Option<Via>)>,
+    /// Relays that are needed to send to it, and whether at once.
+    calls: Vec<(PeerId, bool)>,
+    /// Each batch calls the relays once.
+    called_at: Option<Instant>,
+    /// It is needed as a relay and has no path.
+    is_called: bool,
 }
 
 impl Remote {
@@ -61,24 +75,40 @@ impl Remote {
             revive: false,
             touched: false,
             sending: false,
+            longest: 0,
+            refused: Vec::new(),
             waiting: VecDeque::new(),
             waiting_since: None,
             wanted_at: None,
             run: None,
+            relays: Vec::new(),
+            calls: Vec::new(),
+            called_at: None,
+            is_called: false,
         }
     }
 
-    /// Send an inner packet: now if there is a path and a session, else as soon as there is.
-    pub(super) fn carry(&mut self, packet: &[u8], mtu: usize, out: &mut Output, now: Instant) {
+    /// Send an inner packet: now if there is a path and a session, else as soon as there is. An error: it is too long, and
+    /// this many bytes fit.
+    pub(super) fn carry(
+        &mut self,
+        packet: &IpPacket<'_>,
+        mtu: usize,
+        out: &mut Output,
+        now: Instant,
+    ) -> Result<(), u16> {
         self.sending = true;
-        let endpoint = self.path.best().filter(|_| self.waiting.is_empty() && self.peer.tunnel.is_ready());
-        if endpoint.is_none_or(|endpoint| !self.seal(packet, endpoint, mtu, out, now)) {
-            self.wait(packet, out, now);
+        let route = self.path.best().filter(|_| self.waiting.is_empty() && self.peer.tunnel.is_ready());
+        match route.map_or(Fit::NotReady, |route| self.fit(packet, route, mtu, out, now)) {
+            Fit::Sealed => {}
+            Fit::NotReady => self.wait(packet.bytes(), out, now),
+            Fit::TooBig(mtu) => return Err(mtu),
         }
+        Ok(())
     }
 
     /// Take note that the peer sent something authentic from `from`.
-    pub(super) fn hear(&mut self, from: SocketAddr, now: Instant) {
+    pub(super) fn hear(&mut self, from: Route, now: Instant) {
         if self.heard != Some((from, now)) {
             self.heard = Some((from, now));
             self.path.handle_authenticated_packet(from, now);
@@ -93,15 +123,23 @@ impl Remote {
 
     /// Do whatever has become possible or due, and say when to come again.
     pub(super) fn pump(&mut self, mtu: usize, out: &mut Output, timers: &mut Timers, now: Instant) {
-        if std::mem::take(&mut self.sending) {
+        let sending = std::mem::take(&mut self.sending);
+        if sending {
             self.path.want(now);
         }
+        if sending || !self.waiting.is_empty() {
+            self.call_relays(now);
+        }
         self.pump_path(out);
+        if std::mem::take(&mut self.is_called) && self.path.best().is_none() {
+            self.ask_for_candidates(out, now);
+        }
         if !self.waiting.is_empty() || self.revive {
             self.pump_waiting(mtu, out, now);
         }
         self.send_answers(out);
         self.finish_run(out);
+        self.path.sent(std::mem::take(&mut self.longest), now);
         self.pump_path(out);
         timers.set(Timer::Tunnel, Some(self.id), self.peer.tunnel.poll_timeout());
         timers.set(Timer::Path, Some(self.id), self.path.poll_timeout());
@@ -134,17 +172,23 @@ impl Remote {
             });
         }
         while let Some(probe) = self.path.poll_transmit() {
-            out.transmits.push_back(Transmit::single(probe.to, probe.datagram.to_vec()));
+            let Some(way) = self.way(probe.route) else {
+                out.drops.count(Drop::NoPath);
+                continue;
+            };
+            if let Route::Relay { session } = probe.route
+                && let Some((_, relay, _)) = self.relays.iter().find(|(known, ..)| *known == session)
+            {
+                self.calls.push((*relay, false));
+            }
+            out.transmits.push_back(way.single(probe.datagram));
         }
     }
 
     fn pump_waiting(&mut self, mtu: usize, out: &mut Output, now: Instant) {
-        let Some(endpoint) = self.path.best() else {
+        let Some(route) = self.path.best() else {
             self.path.want(now);
-            if self.wanted_at.is_none_or(|at| now.saturating_duration_since(at) >= WANT_AGAIN) {
-                self.wanted_at = Some(now);
-                out.event(Event::WantCandidates { peer: self.peer.key });
-            }
+            self.ask_for_candidates(out, now);
             return;
         };
         self.revive = false;
@@ -153,34 +197,92 @@ impl Remote {
             return;
         }
         while let Some(packet) = self.waiting.pop_front() {
-            if !self.seal(&packet, endpoint, mtu, out, now) {
-                self.waiting.push_front(packet);
-                return;
+            let parsed = IpPacket::parse(&packet);
+            match parsed.map_or(Fit::Sealed, |parsed| self.fit(&parsed, route, mtu, out, now)) {
+                Fit::Sealed => out.packets.give(packet),
+                Fit::TooBig(mtu) => self.refused.push((packet, mtu)),
+                Fit::NotReady => {
+                    self.waiting.push_front(packet);
+                    return;
+                }
             }
-            out.packets.give(packet);
         }
         self.waiting_since = None;
     }
 
+    fn ask_for_candidates(&mut self, out: &mut Output, now: Instant) {
+        if self.wanted_at.is_none_or(|at| now.saturating_duration_since(at) >= WANT_AGAIN) {
+            self.wanted_at = Some(now);
+            out.event(Event::WantCandidates { peer: self.peer.key });
+        }
+    }
+
+    /// How datagrams are sent on a route.
+    pub(super) fn way(&self, route: Route) -> Option<Way> {
+        match route {
+            Route::Udp { .. } | Route::Stream { .. } => Some(Way { via: Via::of(route)?, session: None }),
+            Route::Relay { session } => {
+                let (.., via) = self.relays.iter().find(|(known, ..)| *known == session)?;
+                Some(Way { via: (*via)?, session: Some(session) })
+            }
+        }
+    }
+
+    /// Through which relays it may be reached.
+    pub(super) fn relays_mut(&mut self) -> &mut Vec<(u64, PeerId, Option<Via>)> {
+        self.called_at = None;
+        &mut self.relays
+    }
+
+    /// The relays that are needed to reach it, and whether at once. To be given back empty.
+    pub(super) fn calls_mut(&mut self) -> &mut Vec<(PeerId, bool)> {
+        &mut self.calls
+    }
+
+    /// It relays for us and is needed: at once, or as a reserve.
+    pub(super) fn call(&mut self, at_once: bool, now: Instant) {
+        if at_once {
+            self.is_called = true;
+            self.path.want(now);
+        } else {
+            self.path.keep(now);
+        }
+    }
+
+    pub(super) fn call_relays(&mut self, now: Instant) {
+        if self.called_at == Some(now) {
+            return;
+        }
+        self.called_at = Some(now);
+        let best = self.path.best();
+        let needed = |session: u64| best.is_none_or(|best| best == Route::Relay { session });
+        self.calls.extend(self.relays.iter().map(|(session, relay, _)| (*relay, needed(*session))));
+    }
+
     /// Seal into the run of this batch. False: the session is gone.
-    fn seal(
+    pub(super) fn seal(
         &mut self,
         packet: &[u8],
-        endpoint: SocketAddr,
+        route: Route,
         mtu: usize,
+        may_fragment: bool,
         out: &mut Output,
         now: Instant,
     ) -> bool {
+        let Some(way) = self.way(route) else { return false };
         let padded = packet.len().next_multiple_of(PADDING).min(mtu.max(packet.len()));
-        let length = padded + OVERHEAD;
-        if !self.run.as_ref().is_some_and(|run| run.accepts(endpoint, length)) {
+        let length = padded + OVERHEAD + way.overhead();
+        if !self.run.as_ref().is_some_and(|run| run.accepts(way.via, length, may_fragment)) {
             self.finish_run(out);
         }
         let run = self.run.get_or_insert_with(|| Transmit {
-            destination: endpoint,
+            destination: way.via,
             segment_size: length,
             contents: out.runs.take(),
+            may_fragment,
         });
+        let start = run.contents.len();
+        way.begin(&mut run.contents);
         let sealed = if padded == packet.len() {
             self.peer.tunnel.seal(packet, &mut run.contents, &mut out.answers, now)
         } else {
@@ -191,6 +293,11 @@ impl Remote {
         };
         if sealed.is_ok() {
             self.peer.tx_bytes += packet.len() as u64;
+            if !may_fragment {
+                self.longest = self.longest.max(padded + OVERHEAD);
+            }
+        } else {
+            run.contents.truncate(start);
         }
         sealed.is_ok()
     }
@@ -212,13 +319,25 @@ impl Remote {
         if out.answers.is_empty() {
             return;
         }
-        let Some(endpoint) = self.path.best() else {
-            out.drops.add(Drop::NoPath, out.answers.len());
-            out.answers.clear();
-            return;
-        };
         // A handshake message overtakes the run of this batch, which belongs to the session before it.
-        out.transmits.extend(out.answers.drain(..).map(|answer| Transmit::single(endpoint, answer)));
+        match self.path.best() {
+            Some(route) => self.send_answers_to(route, out),
+            None => {
+                out.drops.add(Drop::NoPath, out.answers.len());
+                out.answers.clear();
+            }
+        }
+    }
+
+    /// Send what a tunnel answered by a certain route.
+    pub(super) fn send_answers_to(&self, route: Route, out: &mut Output) {
+        match self.way(route) {
+            Some(way) => out.transmits.extend(out.answers.drain(..).map(|answer| way.single(answer))),
+            None => {
+                out.drops.add(Drop::NoPath, out.answers.len());
+                out.answers.clear();
+            }
+        }
     }
 
     fn finish_run(&mut self, out: &mut Output) {

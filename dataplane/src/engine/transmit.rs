@@ -1,6 +1,6 @@
 //! Runs of equal-sized datagrams to one destination: what UDP GSO sends in one call.
 
-use std::net::SocketAddr;
+use super::via::Via;
 
 /// How many datagrams a run may hold: the kernel's `UDP_MAX_SEGMENTS` was 64 before Linux 6.9.
 const MAX_SEGMENTS: usize = 64;
@@ -15,23 +15,27 @@ pub(crate) const CAPACITY: usize = 1 << 16;
 /// [`super::Engine::recycle`] after sending.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transmit {
-    /// Where to, from the socket of its family.
-    pub destination: SocketAddr,
+    /// Where to, and by what.
+    pub destination: Via,
     /// Length of each datagram in bytes.
     pub segment_size: usize,
     /// The datagrams, end to end.
     pub contents: Vec<u8>,
+    /// Whether they may be fragmented on their way. All else must arrive whole or not at all, or nobody would learn what
+    /// passes.
+    pub may_fragment: bool,
 }
 
 impl Transmit {
     /// A single datagram.
-    pub(crate) const fn single(destination: SocketAddr, contents: Vec<u8>) -> Self {
-        Self { destination, segment_size: contents.len(), contents }
+    pub(crate) const fn single(destination: Via, contents: Vec<u8>) -> Self {
+        Self { destination, segment_size: contents.len(), contents, may_fragment: false }
     }
 
     /// Whether a datagram of `length` bytes to `destination` may be appended.
-    pub(crate) fn accepts(&self, destination: SocketAddr, length: usize) -> bool {
+    pub(crate) fn accepts(&self, destination: Via, length: usize, may_fragment: bool) -> bool {
         self.destination == destination
+            && self.may_fragment == may_fragment
             && length <= self.segment_size
             && self.contents.len().is_multiple_of(self.segment_size)
             && self.contents.len() + length <= MAX_BYTES

@@ -15,9 +15,15 @@
 //!              └───────────────────────────── events ─────────────────────────────┴──> Receiver<Event>
 //! ```
 //!
+//! A stream over TCP comes in as two channels of datagrams ([`Handle::add_stream`]) and is to the engine one more thing to
+//! send by.
+//!
 //! Every queue is bounded: commands 256, events 1024, QUIC datagrams 1024 a socket, runs waiting for a full socket
 //! buffer 64. While a socket buffer is full the TUN device is not read, so pressure reaches the kernel's own
 //! queue, which knows how to drop. A turn of the loop takes at most one batch from every source, so that none starves.
+//!
+//! Nothing that is sent may be fragmented on its way, but for the few datagrams that the engine marks; what a link is too
+//! narrow for is told to the engine, which then searches for what passes. QUIC does the same for itself.
 //!
 //! Room to grow: receiving, sealing and TUN reading are separate steps over batches, each needing only one source
 //! and one engine; more threads mean more engines (see [`crate::engine`]), more TUN queues, and the same sockets,
@@ -28,6 +34,7 @@ mod driver;
 mod handle;
 mod lane;
 mod memory;
+mod streams;
 mod tun;
 mod udp;
 

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use super::budget::Bucket;
 use super::candidate::usable;
+use super::keepalive::{self, KeepAlive};
 use super::pair::Pair;
-use super::probe::{Codec, Message, ProbeError, ProbeKey};
+use super::probe::{Codec, LEN, Message, ProbeError, ProbeKey};
 use super::random::Random;
 use super::replay::{Freshness, Sessions};
-use super::schedule::{KEEP_ALIVE, Search};
-use super::{Event, PathInfo, Transmit};
+use super::schedule::Search;
+use super::{Event, PathInfo, Room, Route, Transmit};
 
 /// Pings: three rounds to a full list of candidates at once, then 40/s; a search over six candidates stays within it.
 const PINGS: (u32, u32) = (96, 40);
@@ -26,8 +27,8 @@ const TRIGGER_SPACING: Duration = Duration::from_millis(50);
 pub(crate) const HEALTHY: Duration = Duration::from_secs(1);
 /// A clock that is this late at a deadline jumped, or slept: what was under way then is no evidence.
 const JUMP: Duration = Duration::from_secs(10);
-/// An active pair not heard for this long may have been forgotten by the routers on its way.
-const STALE: Duration = Duration::from_secs(2 * KEEP_ALIVE.as_secs());
+/// An active pair not heard for so long, or for two keep-alives, may have been forgotten by the routers on its way.
+const STALE: Duration = Duration::from_secs(2 * keepalive::START.as_secs());
 /// Traffic that rested this long and wants the peer again gets a round at once.
 const FRESH_WANT: Duration = Duration::from_secs(15);
 /// Events nobody fetched; the oldest go.
@@ -47,10 +48,16 @@ pub struct Agent {
     pub(super) ours_is_smaller: bool,
 
     pub(super) pairs: Vec<Pair>,
+    /// The longest datagram that is of any use; 0 until that is known.
+    pub(super) full_size: u16,
+    /// What fits the active pair.
+    pub(super) room: Option<Room>,
+    /// How long an idle path may be silent.
+    pub(super) keep_alive: KeepAlive,
     /// The networks of this machine's interfaces.
     pub(super) networks: Arc<[(IpAddr, u8)]>,
     /// Where WireGuard sends.
-    pub(super) active: Option<SocketAddr>,
+    pub(super) active: Option<Route>,
     /// Since when `active` is what it is.
     pub(super) active_since: Instant,
     pub(super) challenger: Option<super::choice::Challenger>,
@@ -67,6 +74,8 @@ pub struct Agent {
     pub(super) wanted_at: Option<Instant>,
     /// The last packet in either direction.
     pub(super) used_at: Option<Instant>,
+    /// When it was last said that the path is needed as it is.
+    pub(super) kept_at: Option<Instant>,
     /// The first packet sent since the peer was last heard on the active pair.
     pub(super) waiting_since: Option<Instant>,
     /// When the active pair began to miss answers, and all others were asked.
@@ -95,6 +104,9 @@ impl Agent {
             proof: 0,
             ours_is_smaller,
             pairs: Vec::new(),
+            full_size: 0,
+            room: None,
+            keep_alive: KeepAlive::new(),
             networks: Arc::default(),
             active: None,
             active_since: now,
@@ -106,6 +118,7 @@ impl Agent {
             signalled_at: None,
             wanted_at: None,
             used_at: None,
+            kept_at: None,
             waiting_since: None,
             silent_since: None,
             pings: bucket(PINGS),
@@ -125,7 +138,7 @@ impl Agent {
 
     /// Where WireGuard should send; not verified yet right after roaming.
     #[must_use]
-    pub fn best(&self) -> Option<SocketAddr> {
+    pub fn best(&self) -> Option<Route> {
         self.active
     }
 
@@ -163,13 +176,13 @@ impl Agent {
         self.advance(now);
         let news = self.replace_told(candidates, now);
         self.signalled_at = Some(now);
-        let is_stale = self.active.is_some_and(|active| !self.was_heard_within(active, STALE, now));
+        let is_stale = self.active.is_some_and(|active| self.is_stale(active, now));
         if is_stale && self.may_search_again(now) {
             self.forget_all();
             self.start_search(now);
         } else if news {
             self.start_search(now);
-        } else if self.active.is_none() && !self.pairs.is_empty() && self.may_search_again(now) {
+        } else if self.is_roundabout() && !self.pairs.is_empty() && self.may_search_again(now) {
             self.search_again(now);
         }
         // The peer may signal because it does not hear us any more.
@@ -187,6 +200,7 @@ impl Agent {
     pub fn network_changed(&mut self, now: Instant) {
         self.advance(now);
         self.forget_all();
+        self.keep_alive.restart();
         if self.active.is_some() || self.is_wanted(now) {
             self.start_search(now);
         }
@@ -197,6 +211,9 @@ impl Agent {
     pub fn want(&mut self, now: Instant) {
         self.advance(now);
         let rested = self.wanted_at.is_none_or(|at| at + FRESH_WANT <= now);
+        if self.waiting_since.is_none() {
+            self.end_silence(now);
+        }
         self.wanted_at = Some(now);
         self.used_at = Some(now);
         if self.waiting_since.is_some() && !rested {
@@ -207,7 +224,7 @@ impl Agent {
             None if self.search.is_none() && !self.pairs.is_empty() => self.start_search(now),
             None if rested => self.ask_all(),
             // Kept alive no longer: it may be gone, so the others are asked too, and it answers soonest if it lives.
-            Some(active) if rested && !self.was_heard_within(active, STALE, now) => {
+            Some(active) if rested && self.is_stale(active, now) => {
                 self.ask_all();
             }
             Some(_) | None => {}
@@ -216,9 +233,9 @@ impl Agent {
     }
 
     /// A WireGuard packet of this peer came from `from` and was authentic. Cheap when it came over the active pair.
-    pub fn handle_authenticated_packet(&mut self, from: SocketAddr, now: Instant) {
+    pub fn handle_authenticated_packet(&mut self, from: Route, now: Instant) {
         self.advance(now);
-        let Some(from) = usable(from) else { return };
+        let Some(from) = from.usable() else { return };
         self.used_at = Some(now);
         let Some(active) = self.active else {
             self.learn(from, now);
@@ -233,9 +250,17 @@ impl Agent {
         if from == active {
             self.waiting_since = None;
             self.silent_since = None;
+            self.keep_alive.heard(from, false, now);
             return;
         }
         match known {
+            // A detour is no address that the peer moved to.
+            _ if from.address().is_none() && self.info.is_some() => {
+                if matches!(known, Some((false, _))) {
+                    self.ask(from);
+                }
+                self.doubt_active(now);
+            }
             // The peer uses another of its addresses; that is its choice. Ours stands while it carries, so ask it.
             Some((true, _)) => self.doubt_active(now),
             Some((false, true)) => {}
@@ -256,15 +281,10 @@ impl Agent {
     /// # Errors
     ///
     /// Says why it was refused; then it changed nothing.
-    pub fn handle_probe(
-        &mut self,
-        from: SocketAddr,
-        datagram: &[u8],
-        now: Instant,
-    ) -> Result<(), ProbeError> {
-        let from = usable(from).ok_or(ProbeError::UnusableSource)?;
+    pub fn handle_probe(&mut self, from: Route, datagram: &[u8], now: Instant) -> Result<(), ProbeError> {
+        let from = from.usable().ok_or(ProbeError::UnusableSource)?;
         match self.codec.decode(datagram)? {
-            Message::Ping { transaction, session, sequence, challenge } => {
+            Message::Ping { transaction, session, sequence, challenge, size } => {
                 let random = &mut self.random;
                 let freshness = self.sessions.judge(session, sequence, challenge, || random.next());
                 let bucket = match freshness {
@@ -277,17 +297,23 @@ impl Agent {
                 }
                 self.advance(now);
                 let challenge = self.sessions.challenge_for(session);
-                self.send(from, &Message::Pong { transaction, challenge, seen: from });
+                self.send(from, &Message::Pong { transaction, challenge, seen: from.seen(), size });
                 if freshness == Freshness::Fresh {
                     self.handle_fresh_ping(from, now);
                 }
             }
-            Message::Pong { transaction, challenge, seen } => {
+            Message::Pong { transaction, challenge, seen, size } => {
                 let pair = self.pair_at(from).ok_or(ProbeError::Unsolicited)?;
                 let seen_before = pair.verified.as_ref().map(|verified| verified.seen);
-                if !pair.answered(transaction, seen, now) {
+                let is_answer = if usize::from(size) == LEN {
+                    pair.answered(transaction, seen, now)
+                } else {
+                    pair.answered_size(transaction, size, now)
+                };
+                if !is_answer {
                     return Err(ProbeError::Unsolicited);
                 }
+                self.keep_alive.heard(from, seen_before.is_some_and(|before| before != seen), now);
                 self.advance(now);
                 // Tell the peer at once that we are no replay: it believes nothing of us before.
                 if std::mem::replace(&mut self.proof, challenge) != challenge {
@@ -303,7 +329,7 @@ impl Agent {
         Ok(())
     }
 
-    fn handle_fresh_ping(&mut self, from: SocketAddr, now: Instant) {
+    fn handle_fresh_ping(&mut self, from: Route, now: Instant) {
         self.learn(from, now);
         if let Some(pair) = self.pair_at(from) {
             pair.pinged = Some(now);
@@ -312,8 +338,11 @@ impl Agent {
             // RFC 8445 section 7.3.1.4, triggered checks.
             pair.pending |= unverified && rested;
         }
-        if self.active.is_none() && self.search.is_none() {
-            self.start_search(now);
+        match self.active {
+            None if self.search.is_none() => self.start_search(now),
+            // It may call from a new mapping of its router, which has forgotten the old one.
+            Some(active) if active != from => self.doubt_active(now),
+            Some(_) | None => {}
         }
     }
 
@@ -326,13 +355,17 @@ impl Agent {
         self.silent_since = None;
     }
 
-    pub(super) fn pair_at(&mut self, address: SocketAddr) -> Option<&mut Pair> {
-        self.pairs.iter_mut().find(|pair| pair.address == address)
+    pub(super) fn pair_at(&mut self, route: Route) -> Option<&mut Pair> {
+        self.pairs.iter_mut().find(|pair| pair.route == route)
     }
 
-    pub(super) fn was_heard_within(&self, address: SocketAddr, time: Duration, now: Instant) -> bool {
-        let pair = self.pairs.iter().find(|pair| pair.address == address);
+    pub(super) fn was_heard_within(&self, route: Route, time: Duration, now: Instant) -> bool {
+        let pair = self.pairs.iter().find(|pair| pair.route == route);
         pair.and_then(|pair| pair.heard).is_some_and(|heard| heard + time > now)
+    }
+
+    fn is_stale(&self, active: Route, now: Instant) -> bool {
+        !self.was_heard_within(active, STALE.max(self.keep_alive.interval() * 2), now)
     }
 
     pub(super) fn push_event(&mut self, event: Event) {
@@ -343,13 +376,14 @@ impl Agent {
     }
 
     /// Notices a clock that jumped.
-    fn advance(&mut self, now: Instant) {
+    pub(super) fn advance(&mut self, now: Instant) {
         if self.deadline.is_none_or(|deadline| now < deadline + JUMP) {
             return;
         }
         for pair in &mut self.pairs {
             pair.forgive();
         }
+        self.keep_alive.forgive();
         self.waiting_since = None;
         self.silent_since = None;
         self.challenger = None;

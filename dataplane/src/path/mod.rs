@@ -3,8 +3,8 @@
 //! # Model
 //!
 //! A peer is known by a handful of *candidates*: addresses it told us (its interfaces, what others saw
-//! of it) and addresses its own pings and packets came from. We have one socket per address family, so a
-//! *pair* is named by the peer's address alone. Every pair is tested with *probes*: an authenticated ping
+//! of it) and ways its own pings and packets came by. A *pair* is named by its [`Route`]: for an address, which
+//! of our sockets, and the address. Every pair is tested with *probes*: an authenticated ping
 //! that only this peer can answer, and a pong that says where the ping was seen to come from ([`probe`] draws
 //! both). A pair whose pong came back is *verified*; one verified pair is the *active* one, and WireGuard
 //! sends there. The whole is ICE (RFC 8445) without roles: both sides ping, both answer, each chooses for
@@ -23,7 +23,8 @@
 //!   about the same time), then ever slower, doubling up to 30 s. When neither traffic nor signalling wants the peer it then
 //!   ends. Signalling that brings nothing new begins a short burst again, at last once a minute.
 //! * *Carried*: anything received over the active pair proves it alive. While we send and hear nothing for
-//!   a second, it is pinged; while nobody sends, every 25 s, by one side only. The best other verified pair is
+//!   a second, it is pinged; while nobody sends, as often as the routers between
+//!   demand (`keepalive.rs`: from 25 s towards 55 s, or less where that was too long), by one side only. The best other verified pair is
 //!   kept alive beside it; the rest is tried twice a minute, and only while there is traffic.
 //!   Ten minutes after the last packet even that ends: the pair stays chosen but nothing is sent until wanted.
 //! * *Silent*: pings each 500 ms and one round to all others. After three unanswered pings any pair that
@@ -38,11 +39,16 @@
 //! still answers we go back, so that a packet re-sent by an eavesdropper from elsewhere costs a second, not the path.
 //! [`Agent::info`] and [`Event::Changed`] speak of verified paths only.
 //!
+//! # Sizes
+//!
+//! Pings padded to the full size of a datagram tell what passes the active pair and the standby (`mtu.rs`, RFC 8899).
+//! [`Agent::room`] says how long an inner packet may be; the engine cuts, refuses or fragments by it.
+//!
 //! # Bounds
 //!
 //! At most 32 candidates; three token buckets (`budget.rs`) for pings, pongs and pongs to unproven senders;
 //! bounded queues. A ping due is computed from the last one sent, never counted up, so a clock that jumped
-//! (suspend) makes one round and no burst. A pong is as large as its ping: nothing is amplified.
+//! (suspend) makes one round and no burst. A pong is never larger than its ping: nothing is amplified.
 //!
 //! # Who drives it
 //!
@@ -55,20 +61,26 @@
 //! No sockets, clock or randomness. No gathering of our own addresses and no signalling: the daemon does both.
 //! No candidate is judged by where it came from but by its answer. Relays and streams will be further kinds of
 //! pair (a `Transmit` then names what carries it, and [`Kind`] already orders them); guessing the ports of a
-//! symmetric NAT will be a further source of candidates, outside the 32; path MTU will be a further probe type,
-//! as the ping's size is fixed. A budget over all peers belongs to the engine, which owns all agents.
+//! symmetric NAT will be a further source of candidates, outside the 32. A budget over all peers belongs to the engine,
+//! which owns all agents.
 
 mod agent;
 pub(crate) mod budget;
 mod candidate;
 mod choice;
+mod detour;
+mod keepalive;
 mod list;
+mod mtu;
 mod pair;
 pub mod probe;
 mod random;
 mod replay;
+mod report;
+mod route;
 mod schedule;
 mod score;
+mod sizing;
 #[cfg(test)]
 mod tests;
 
@@ -77,35 +89,55 @@ use std::time::{Duration, Instant};
 
 pub use agent::Agent;
 pub use candidate::MAX_CANDIDATES;
+pub use detour::Detour;
 pub use probe::{ProbeError, ProbeKey};
+pub use report::{Outcome, PairFailure, PairReport, PairSource};
+pub use route::Route;
 pub use score::Kind;
+
+use crate::wg::PublicKey;
 
 /// A probe to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transmit {
-    /// The address to send to, from the socket of its family.
-    pub to: SocketAddr,
+    /// The way to send it.
+    pub route: Route,
     /// The datagram.
-    pub datagram: [u8; probe::LEN],
+    pub datagram: Vec<u8>,
 }
 
 /// The verified path in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PathInfo {
+    /// The way itself.
+    pub route: Route,
     /// What sort of way it is.
     pub kind: Kind,
-    /// The peer's address.
+    /// The peer's address; the relay's, where one is between us.
     pub endpoint: SocketAddr,
+    /// The member that relays.
+    pub via: Option<PublicKey>,
     /// Smoothed round trip of the probes.
     pub rtt: Duration,
     /// Since when it is in use.
     pub since: Instant,
+    /// How long an inner packet on it may be, in bytes, once that was measured.
+    pub mtu: Option<u16>,
+}
+
+/// How long an inner packet on the path in use may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Length in bytes: measured, or assumed.
+    pub mtu: u16,
+    /// Whether that will stay. If not, the size is being searched for, and longer packets pass only in fragments.
+    pub settled: bool,
 }
 
 /// What an agent has to tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Another verified path is in use, or none. Changes of the round trip alone are not told.
+    /// Another verified path is in use, or none. Changes of round trip and MTU alone are not told.
     Changed(Option<PathInfo>),
     /// The peer sees us at this address.
     Observed(SocketAddr),

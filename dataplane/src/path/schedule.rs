@@ -3,17 +3,18 @@
 //! A ping that is due sets its pair's `pending`; pending pings leave as the budget allows, the active pair's first.
 //! Setting a flag twice is one ping, so nothing piles up while the budget or the clock stands still.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::Transmit;
 use super::agent::Agent;
+use super::candidate::Source;
+use super::keepalive;
 use super::pair::Pair;
-use super::probe::Message;
+use super::probe::{LEN, Message};
 use super::score::Kind;
+use super::{Route, Transmit};
 
 /// Spacing of the first rounds of a search. Two NATs let each other in only if both sides send within their patience.
-const BURST_SPACING: Duration = Duration::from_millis(100);
+pub(super) const BURST_SPACING: Duration = Duration::from_millis(100);
 /// How long the first rounds last.
 const BURST: Duration = Duration::from_secs(2);
 /// Signalling that brings no news begins bursts of this length,
@@ -27,14 +28,15 @@ const SLOWEST: Duration = Duration::from_secs(30);
 /// Traffic wants the peer while its last packet is younger than this.
 const WANTED: Duration = Duration::from_secs(30);
 
-/// An idle path is refreshed so often. NATs forget UDP after 30 s at the earliest (RFC 4787 asks for two minutes).
-pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(25);
-/// The other side waits this much longer, so that one of the two suffices.
+/// A path in use is measured so often at least.
+const MEASURE: Duration = Duration::from_secs(25);
+/// The other side waits this much longer before it keeps an idle path alive, so that one of the two suffices. Not so where
+/// experience demands haste.
 const KEEP_ALIVE_TURN: Duration = Duration::from_secs(2);
 /// Time after the last packet until an idle path is left alone.
 const KEEP_FOR: Duration = Duration::from_secs(600);
 /// The active pair is measured, and second best kept alive, while the peer was used within this time.
-const IN_USE: Duration = Duration::from_secs(60);
+pub(super) const IN_USE: Duration = Duration::from_secs(60);
 /// All others are tried again so often while in use.
 const SPARE_SPACING: Duration = Duration::from_secs(30);
 
@@ -42,11 +44,13 @@ const SPARE_SPACING: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_secs(1);
 /// Spacing while the active pair is in doubt and wanted, and of a trial.
 const DOUBT_SPACING: Duration = Duration::from_millis(500);
+/// A new detour is tried at that spacing for so long.
+const FIRST_TRIALS: Duration = Duration::from_secs(10);
 /// Spacing while it is in doubt and nobody waits.
 const IDLE_DOUBT_SPACING: Duration = Duration::from_secs(2);
 
 /// Probes nobody fetched; further ones wait for their turn.
-const MAX_TRANSMITS: usize = 256;
+pub(super) const MAX_TRANSMITS: usize = 256;
 
 /// Rounds to all pairs.
 pub(super) struct Search {
@@ -86,8 +90,8 @@ impl Agent {
     }
 
     /// A ping to this pair, as soon as may be.
-    pub(super) fn ask(&mut self, address: SocketAddr) {
-        if let Some(pair) = self.pair_at(address) {
+    pub(super) fn ask(&mut self, route: Route) {
+        if let Some(pair) = self.pair_at(route) {
             pair.pending = true;
         }
     }
@@ -121,20 +125,21 @@ impl Agent {
                 self.pairs[index].pending = true;
             }
         }
+        let sizes = self.test_sizes(now);
         let blocked_until = self.flush(now);
         let search = self.search.as_ref().map(|search| search.next_round);
         let pairs =
             self.pairs.iter().filter(|pair| !pair.pending).filter_map(|pair| self.due(pair, now)).min();
-        let active = self.pairs.iter().find(|pair| Some(pair.address) == self.active);
+        let active = self.pairs.iter().find(|pair| Some(pair.route) == self.active);
         let miss = active.and_then(|pair| pair.next_miss(now));
-        self.deadline = [blocked_until, search, pairs, miss].into_iter().flatten().min();
+        self.deadline = [sizes, blocked_until, search, pairs, miss].into_iter().flatten().min();
     }
 
     fn run_search(&mut self, now: Instant) {
         let wanted = self.is_wanted(now);
         let verified = self.info.filter(|info| {
-            self.active == Some(info.endpoint)
-                && self.pairs.iter().any(|p| p.address == info.endpoint && p.verified.is_some())
+            self.active == Some(info.route)
+                && self.pairs.iter().any(|p| p.route == info.route && p.verified.is_some())
         });
         let Some(search) = &mut self.search else { return };
         if now < search.next_round {
@@ -166,8 +171,11 @@ impl Agent {
 
     /// When a pair wants its next ping, searches apart. In the past if at once.
     fn due(&self, pair: &Pair, now: Instant) -> Option<Instant> {
+        if pair.is_closed() {
+            return None;
+        }
         let spaced = |spacing: Duration| pair.last_sent.map_or(now, |sent| sent + spacing);
-        if Some(pair.address) == self.active {
+        if Some(pair.route) == self.active {
             let Some(verified) = &pair.verified else { return Some(spaced(DOUBT_SPACING)) };
             if self.challenger.is_some() {
                 return Some(spaced(DOUBT_SPACING));
@@ -178,41 +186,61 @@ impl Agent {
             if pair.is_waiting() {
                 return Some(spaced(IDLE_DOUBT_SPACING));
             }
+            let interval = self.keep_alive.interval();
+            let is_ours = self.ours_is_smaller || interval < keepalive::START;
+            let turn = if is_ours { Duration::ZERO } else { KEEP_ALIVE_TURN };
+            let keep_alive = pair.last_touched().unwrap_or(verified.at) + interval + turn;
             // Also when packets prove it alive, for its round trip.
             if self.used_within(IN_USE, now) {
-                return Some(spaced(KEEP_ALIVE));
+                return Some(spaced(MEASURE).min(keep_alive));
             }
-            let turn = if self.ours_is_smaller { Duration::ZERO } else { KEEP_ALIVE_TURN };
-            let last =
-                [pair.heard, pair.pinged, pair.last_sent].into_iter().flatten().max().unwrap_or(verified.at);
-            return self.used_within(KEEP_FOR, now).then_some(last + KEEP_ALIVE + turn);
+            let kept = self.kept_at.is_some_and(|at| at + IN_USE > now);
+            return (kept || self.used_within(KEEP_FOR, now)).then_some(keep_alive);
         }
-        if self.challenger.as_ref().is_some_and(|challenger| challenger.address == pair.address) {
+        if let Some(challenger) = self.challenger.as_ref().filter(|challenger| challenger.route == pair.route)
+        {
+            return Some(spaced(if challenger.hasty { BURST_SPACING } else { DOUBT_SPACING }));
+        }
+        // Both ends and the relay learn of a session one after the other: the first pings may be lost.
+        if let Source::Agreed(since) = pair.source
+            && pair.verified.is_none()
+            && now < since + FIRST_TRIALS
+        {
             return Some(spaced(DOUBT_SPACING));
         }
         // Without an active pair there is a search, or quiet.
         if self.active.is_none() || !self.used_within(IN_USE, now) {
             return None;
         }
-        let is_standby = self.second_best(now) == Some(pair.address);
-        Some(spaced(if is_standby { KEEP_ALIVE } else { SPARE_SPACING }))
+        let is_standby = self.second_best(now) == Some(pair.route);
+        Some(spaced(if is_standby { MEASURE.min(self.keep_alive.interval()) } else { SPARE_SPACING }))
     }
 
-    fn used_within(&self, time: Duration, now: Instant) -> bool {
+    /// Something is about to be sent on the active pair: after a silence it shows whether the routers remember.
+    pub(super) fn end_silence(&mut self, now: Instant) {
+        let Some(active) = self.active else { return };
+        let Some(pair) = self.pair_at(active).filter(|pair| pair.verified.is_some()) else { return };
+        let touched = pair.last_touched().max(self.used_at);
+        let gap = touched.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+        self.keep_alive.tried(active, gap, now);
+    }
+
+    pub(super) fn used_within(&self, time: Duration, now: Instant) -> bool {
         self.used_at.is_some_and(|at| at + time > now)
     }
 
     /// Sends the pending pings. Returns when to go on if some must wait.
     fn flush(&mut self, now: Instant) -> Option<Instant> {
-        let mut order: Vec<usize> =
-            (0..self.pairs.len()).filter(|index| self.pairs[*index].pending).collect();
+        let mut order: Vec<usize> = (0..self.pairs.len())
+            .filter(|at| self.pairs[*at].pending && !self.pairs[*at].is_closed())
+            .collect();
         if order.is_empty() {
             return None;
         }
         // Those that waited longest first, so that a scarce budget is shared.
         order.sort_by_key(|index| {
             let pair = &self.pairs[*index];
-            (Some(pair.address) != self.active, pair.last_sent, *index)
+            (Some(pair.route) != self.active, pair.last_sent, *index)
         });
         for index in order {
             if self.transmits.len() >= MAX_TRANSMITS {
@@ -221,23 +249,20 @@ impl Agent {
             if !self.pings.take(now) {
                 return Some(self.pings.next_at());
             }
+            if Some(self.pairs[index].route) == self.active {
+                self.end_silence(now);
+            }
             let transaction = self.random.next();
-            self.sequence += 1;
-            let ping = Message::Ping {
-                transaction,
-                session: self.session,
-                sequence: self.sequence,
-                challenge: self.proof,
-            };
+            let ping = self.ping(transaction, LEN as u16);
             self.pairs[index].sent(transaction, now);
-            self.send(self.pairs[index].address, &ping);
+            self.send(self.pairs[index].route, &ping);
         }
         None
     }
 
-    pub(super) fn send(&mut self, to: SocketAddr, message: &Message) {
+    pub(super) fn send(&mut self, route: Route, message: &Message) {
         if self.transmits.len() < MAX_TRANSMITS {
-            self.transmits.push_back(Transmit { to, datagram: self.codec.encode(message) });
+            self.transmits.push_back(Transmit { route, datagram: self.codec.encode(message) });
         }
     }
 }

@@ -19,12 +19,16 @@ impl Node {
             if !session.links.values().all(settled) {
                 continue;
             }
-            let used = session.relays || session.via().is_some() || self.farewells.contains_key(peer);
+            // Circuits and datagrams may go through it, or datagrams in it.
+            let carries = session.relays || self.middle.serves(peer) || session.needs_stream();
+            let used = carries || self.farewells.contains_key(peer);
             let unwanted = !used && !self.plan.wants(peer) && session.links.values().all(|link| link.dialled);
-            let best = session.links.iter().max_by_key(|(key, link)| (link.movable, link.callable, *key));
-            let Some((best, _)) = best else { continue };
+            let best = session.links.iter().max_by_key(|(key, link)| (link.udp, link.movable, *key));
+            let Some((best, kept)) = best else { continue };
+            // Datagrams may go in one of several TCP connections.
+            let doubled = kept.udp && self.own < *peer;
             for key in session.links.keys() {
-                if unwanted || (key != best && self.own < *peer) {
+                if unwanted || (doubled && key != best) {
                     self.outputs.push_back(Output::Close(*key));
                 }
             }

@@ -31,13 +31,15 @@ use super::{
     behaviour::{Behaviour, BehaviourEvent},
     circuit::{is_circuit, relay},
     codec::Frame,
+    datagrams::{Happened, Streams},
     gate::Standing,
     handle::Command,
     quic::{self, Closer},
+    rendezvous,
     tunnel_guard::TunnelAddresses,
 };
 use crate::{
-    discovery::Source,
+    discovery::{Source, rendezvous::Subject},
     identity::DeviceId,
     membership::Roster,
     node::{ConnectionKey, Event, LinkInfo, Node, Now, Output, SessionId},
@@ -94,7 +96,10 @@ pub(super) struct Driver {
     pub(super) reservations: HashMap<ListenerId, DeviceId>,
     pub(super) relaying: bool,
     pub(super) reach: Reach,
+    pub(super) streams: Streams,
     pub(super) flushing: Vec<(Instant, oneshot::Sender<()>)>,
+    /// None unless a public rendezvous is configured.
+    pub(super) rendezvous: Option<rendezvous::Line>,
 }
 
 impl Driver {
@@ -123,6 +128,10 @@ impl Driver {
                     self.handle_swarm_event(event);
                 }
                 tested = self.reach.next() => self.handle_tested(tested),
+                happened = self.streams.next(), if self.waiting.len() < WAITING_EVENTS => self.handle_stream(happened),
+                presence = rendezvous::found(self.rendezvous.as_mut()) => {
+                    self.node.handle_presence_found(&presence, now());
+                }
                 () = tokio::time::sleep_until(timeout.into()) => {
                     self.node.handle_timeout(now());
                     self.end_visits();
@@ -193,7 +202,13 @@ impl Driver {
                     self.ask(peer, addresses);
                 }
                 Output::Lookup(peer) => {
-                    self.swarm.behaviour_mut().kad.inner().get_closest_peers(peer.to_peer_id());
+                    // Kademlia asks those who are connected.
+                    if !self.connections.is_empty() {
+                        self.swarm.behaviour_mut().kad.inner().get_closest_peers(peer.to_peer_id());
+                    }
+                    if let Some(line) = &self.rendezvous {
+                        line.look_up(Subject::Member(peer));
+                    }
                 }
                 Output::Exchange { peer, session, message } => {
                     let exchange = self.swarm.behaviour_mut().exchange.inner();
@@ -205,6 +220,11 @@ impl Driver {
                     let request = signal.send_request(&peer.to_peer_id(), Frame::Message(hello));
                     self.hellos.insert(request, session);
                 }
+                Output::Relaying { peer, message } => {
+                    let relaying = self.swarm.behaviour_mut().relaying.inner();
+                    relaying.send_request(&peer.to_peer_id(), Frame::Message(message));
+                }
+                Output::OpenStream(peer) => self.streams.open(peer),
                 Output::Close(key) => {
                     let found = self.connections.iter().find(|(_, known)| **known == key);
                     if let Some((connection, _)) = found {
@@ -227,6 +247,9 @@ impl Driver {
                     self.waiting.push_back(event);
                 }
             }
+        }
+        if let Some(line) = &mut self.rendezvous {
+            line.follow(&self.node, now().wall);
         }
         let flushed = self.node.is_flushed();
         let now = now().instant;
@@ -333,6 +356,8 @@ impl Driver {
             BehaviourEvent::Join(event) => self.handle_join(event),
             BehaviourEvent::Exchange(event) => self.handle_exchange(event),
             BehaviourEvent::Signal(event) => self.handle_signal(event),
+            BehaviourEvent::Relaying(event) => self.handle_relaying(event),
+            BehaviourEvent::Datagrams(()) => {}
             BehaviourEvent::Identify(event) => self.handle_identify(event),
             BehaviourEvent::Reach(event) => self.handle_reach(event),
             BehaviourEvent::Ping(ping::Event { peer, connection, result })
