@@ -2,6 +2,7 @@
 
 mod forwarded;
 mod hostile;
+mod narrow;
 mod ordinary;
 mod relayed;
 
