@@ -9,6 +9,7 @@ use super::Engine;
 use super::command::{Command, CommandError, PeerConfig};
 use super::event::Event;
 use super::remote::Remote;
+use super::silence::Silence;
 use super::timers::Timer;
 use crate::packet::IpPacket;
 use crate::path::{Agent, Nat, ProbeKey};
@@ -193,6 +194,7 @@ impl Engine {
 
     fn network_changed(&mut self, now: Instant) {
         self.guessing.network_changed();
+        self.silence = Silence::default();
         let ids: Vec<PeerId> = self.peers.iter().map(|(_, id)| id).collect();
         for id in ids {
             if let Some(remote) = self.remotes.get_mut(id.slot()).and_then(Option::as_mut) {

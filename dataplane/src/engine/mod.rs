@@ -48,6 +48,7 @@ mod output;
 mod ping;
 mod probing;
 mod remote;
+mod silence;
 mod timers;
 mod transmit;
 mod via;
@@ -81,6 +82,7 @@ use output::Output;
 use ping::Pings;
 use probing::Probing;
 use remote::Remote;
+use silence::Silence;
 use timers::Timers;
 
 /// Free bytes in front of every packet that [`Engine::poll_tun`] returns: room for a virtio-net header (12 bytes;
@@ -110,6 +112,7 @@ pub struct Engine {
     pings: Pings,
     probing: Probing,
     guessing: Guessing,
+    silence: Silence,
     timers: Timers,
     errors: ErrorBudget,
     /// Peers to be pumped at the end of the batch.
@@ -134,6 +137,7 @@ impl Engine {
             filter: Filter::default(),
             pings: Pings::new(config.seed),
             probing: Probing::new(now),
+            silence: Silence::default(),
             guessing: Guessing::default(),
             timers: Timers::default(),
             errors: ErrorBudget::new(now),
@@ -260,6 +264,7 @@ impl Engine {
                     remote.touched = false;
                     remote.pump(mtu, &mut self.out, &mut self.timers, now);
                     refused.append(&mut remote.refused);
+                    self.silence.attend(id, &mut remote.path, now);
                     self.probing.attend(id, &remote.path, now);
                     self.guessing.attend(id, &remote.path, now);
                     self.follow_detours(id, now);

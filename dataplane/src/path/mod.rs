@@ -71,7 +71,7 @@ mod candidate;
 mod choice;
 mod detour;
 mod guess;
-mod keepalive;
+pub(crate) mod keepalive;
 mod list;
 mod mtu;
 mod pair;

@@ -232,6 +232,16 @@ impl Agent {
         Some(spaced(if is_standby { MEASURE.min(self.keep_alive.interval()) } else { SPARE_SPACING }))
     }
 
+    /// How long the path may be silent while nobody uses it, at most. Where experience is against it, it is shorter.
+    pub fn allow_silence(&mut self, longest: Duration) {
+        self.keep_alive.allow(longest);
+    }
+
+    /// What silences have taught.
+    pub(crate) fn experience(&self) -> keepalive::Experience {
+        self.keep_alive.experience()
+    }
+
     /// Something is about to be sent on the active pair: after a silence it shows whether the routers remember.
     pub(super) fn end_silence(&mut self, now: Instant) {
         let Some(active) = self.active else { return };

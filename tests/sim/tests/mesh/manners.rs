@@ -150,9 +150,10 @@ fn idle_peers_with_a_direct_path_are_kept_alive_and_no_more() {
     mesh.run(secs(70));
     let before = mesh.devices[0].probes;
     mesh.run(secs(300));
-    // A ping or its pong each 25 s, with each of twenty.
+    // A ping or its pong each 25 s, with each of twenty; and one of them was silent for longer, to see whether the routers
+    // allow it. These do not, so that one was searched for again.
     let sent = mesh.devices[0].probes - before;
-    assert!(sent <= 20 * 13, "{sent} probes in five minutes");
+    assert!(sent <= 20 * 13 + 64, "{sent} probes in five minutes");
     mesh.run(secs(300));
     let before = mesh.devices[0].probes;
     mesh.run(secs(300));
