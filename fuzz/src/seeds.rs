@@ -5,11 +5,16 @@ use warren_dataplane::packet::icmp::echo_request;
 use warren_dataplane::path::probe::LEN;
 use warren_dataplane::path::{Agent, Route};
 use warren_dataplane::wg::Kind;
+use warren_p2p::discovery::rendezvous::{Period, Place, Subject};
+use warren_p2p::discovery::{Presence, Presences};
+use warren_p2p::identity::{DeviceId, Identity};
 use warren_p2p::invite::Progress;
 use warren_p2p::limits::RECORD_BYTES;
 use warren_p2p::membership::Sync;
 use warren_p2p::membership::{Log, Message};
 use warren_p2p::record::codec::encode;
+use warren_p2p::record::{Grants, Verified};
+use warren_p2p::signal::{BYTES, CANDIDATES, Hello, NatKind, ReachRequest};
 
 use crate::bench::{Mesh, NOW, Tunnel, instant, parsed};
 use crate::dataplane::PROBE_KEY;
@@ -22,6 +27,7 @@ pub type Seed = (&'static str, String, Vec<u8>);
 pub fn seeds() -> Vec<Seed> {
     let mut seeds = Vec::new();
     seeds.extend(mesh());
+    seeds.extend(signals());
     seeds.extend(packets());
     seeds.extend(datagrams());
     seeds.extend(probes());
@@ -66,10 +72,80 @@ fn mesh() -> Vec<Seed> {
         add("record", &format!("signed-{number}"), record.bytes().to_vec());
         add("record", &format!("content-{number}"), sent(encode(record.record(), RECORD_BYTES)));
     }
+    for (name, bytes) in presences(&bench) {
+        add("rendezvous_value", name, bytes);
+    }
     for (name, message) in exchange(&log) {
         add("exchange_message", &name, sent(message.encode()));
     }
     seeds
+}
+
+/// Greetings, poor and rich, and presences alone.
+fn signals() -> Vec<Seed> {
+    let bench = Mesh::new();
+    let author = Identity::generate([4; 32]);
+    let presence = |relays: Vec<DeviceId>| {
+        let addresses = vec![parsed("203.0.113.7:41820"), parsed("[2001:db8::7]:41820")];
+        let presence = Presence {
+            mesh: bench.log.mesh(),
+            device: author.device_id(),
+            issued_at: NOW,
+            addresses,
+            relays,
+        };
+        let signed = Verified::sign(presence, &author);
+        signed.unwrap_or_else(|error| panic!("a presence: {error}")).bytes().to_vec()
+    };
+    let (plain, relayed) = (presence(Vec::new()), presence(vec![bench.founder.device_id()]));
+    let poor = Hello {
+        now: NOW,
+        candidates: Vec::new(),
+        nat: NatKind::Unknown,
+        relay: false,
+        grants: Grants::default(),
+        presences: Vec::new(),
+    };
+    let rich = Hello {
+        candidates: vec![parsed("192.168.1.7:41820"), parsed("203.0.113.7:1024")],
+        nat: NatKind::Hard,
+        relay: true,
+        grants: Grants::usual(),
+        presences: vec![relayed.clone()],
+        ..poor.clone()
+    };
+    let mut broken = rich.clone();
+    broken.presences.push(plain[..40].to_vec());
+    let crowded = Hello { candidates: vec![parsed("192.0.2.1:1"); CANDIDATES + 1], ..poor.clone() };
+    let asked = ReachRequest { addresses: vec![parsed("203.0.113.7:41820")] };
+    let mut seeds = vec![
+        ("signal_message", "presence".to_owned(), plain),
+        ("signal_message", "presence-relayed".to_owned(), relayed),
+    ];
+    for (name, hello) in [("poor", poor), ("rich", rich), ("broken", broken), ("crowded", crowded)] {
+        let bytes = encode(&hello, BYTES).unwrap_or_else(|error| panic!("a greeting: {error}"));
+        seeds.push(("signal_message", name.to_owned(), bytes));
+    }
+    let asked = encode(&asked, BYTES).unwrap_or_else(|error| panic!("a request: {error}"));
+    seeds.push(("signal_message", "reach".to_owned(), asked));
+    seeds
+}
+
+/// The founder's presence, as it lies at the rendezvous and as it is inside; one that is another's.
+fn presences(bench: &Mesh) -> Vec<(&'static str, Vec<u8>)> {
+    let mesh = bench.log.mesh();
+    let place = Place::of(mesh, Subject::Member(bench.founder.device_id()), Period::at(NOW));
+    let addresses = vec![parsed("192.0.2.1:41820"), parsed("[2001:db8::1]:41820")];
+    let presence = |identity: &Identity| {
+        let presence = Presences::own(identity, mesh, addresses.clone(), Vec::new(), NOW);
+        presence.unwrap_or_else(|error| panic!("a presence: {error}"))
+    };
+    let own = presence(&bench.founder);
+    let sealed = place.seal(&own, [8; 12]).unwrap_or_else(|| panic!("it fits"));
+    let plain =
+        |bytes: &[u8]| [&u16::try_from(bytes.len()).unwrap_or(u16::MAX).to_be_bytes()[..], bytes].concat();
+    let other = presence(&Identity::generate([4; 32]));
+    vec![("sealed", sealed), ("plain", plain(own.bytes())), ("others", plain(other.bytes()))]
 }
 
 /// A whole comparison with a peer that has nothing but the mesh id.
@@ -91,8 +167,8 @@ fn exchange(log: &Log) -> Vec<(String, Message)> {
     said
 }
 
-fn parsed_id() -> warren_p2p::identity::DeviceId {
-    warren_p2p::identity::Identity::generate([4; 32]).device_id()
+fn parsed_id() -> DeviceId {
+    Identity::generate([4; 32]).device_id()
 }
 
 fn packets() -> Vec<Seed> {

@@ -185,9 +185,11 @@ impl Engine {
         candidates.retain(|address| {
             !self.is_ours(address.ip()) && !self.allowed_ips.is_tunnel_address(address.ip())
         });
-        let path = &mut self.remote(key)?.path;
-        path.set_their_nat(nat);
-        path.set_candidates(&candidates, now);
+        let remote = self.remote(key)?;
+        remote.path.set_their_nat(nat);
+        remote.path.set_candidates(&candidates, now);
+        // Somebody wants a path, here or there; the relays on it need one of their own.
+        remote.call_relays(now);
         self.touch(id);
         Ok(())
     }

@@ -249,7 +249,7 @@ impl Remote {
         }
     }
 
-    fn call_relays(&mut self, now: Instant) {
+    pub(super) fn call_relays(&mut self, now: Instant) {
         if self.called_at == Some(now) {
             return;
         }
