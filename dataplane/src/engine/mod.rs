@@ -7,7 +7,9 @@
 //!                  (outbound.rs)               (records)          └─ else: wait (32 packets, 10 s)
 //!
 //!   handle_datagrams ──> Kind ─┬─ probe ──> path::Agent
-//!                  (inbound.rs)└─ WireGuard ──> Tunnel ──> source check ──> destination ──> ping? ──> Filter ──> poll_tun
+//!                  (inbound.rs)├─ frame ─┬─ our session: what is inside once more, as from its other end
+//!                              │         └─ a session we relay: unopened, as one run ──> poll_transmit
+//!                              └─ WireGuard ──> Tunnel ──> source check ──> destination ──> ping? ──> Filter ──> poll_tun
 //! ```
 //!
 //! A *run* holds the datagrams of one batch for one peer, sealed one behind the other into one buffer while they
@@ -23,16 +25,23 @@
 //! [`Engine::poll_event`] until they return None, give the buffers back with [`Engine::recycle`], and only then ask
 //! [`Engine::poll_timeout`] when to come again. `now` must not run backwards; a jump forwards (suspend) is fine.
 //!
+//! # Among peers
+//!
+//! Two things peers must share, because the router at home does: pings to addresses that never answered have one budget
+//! (`probing.rs`), and ports of symmetric NATs are guessed for one peer at a time (`guessing.rs`). For the latter drain
+//! [`Engine::poll_socket`] as well: it asks for sockets to be opened, to be told of by [`Engine::handle_sockets`], and closed.
+//!
 //! # Growing
 //!
 //! An engine is one thread's work and holds no lock. To use more cores, peers are sharded: peer N belongs to
 //! engine N modulo shards, which a receiver thread reads off the receiver index (`wg/peers.rs`) or the probe tag
 //! without asking anybody, and a TUN queue thread off a shared copy of the prefix table. Nothing in a [`Remote`]
-//! refers to another peer; what all share (prefix table, filter flows by peer) is either read-mostly or splits by peer.
+//! refers to another peer, except that it calls its relays and is told what leads to them (`detours.rs`): messages, between
+//! engines. What all share (prefix table, filter flows by peer) is either read-mostly or splits by peer.
 //!
 //! Absent on purpose: sockets, clocks, threads; the choice of a path ([`crate::path`]) and of what may pass
-//! ([`crate::filter`]); names, grants and rosters, which the daemon turns into [`Command`]s; forwarding between
-//! peers or into other networks, until exit nodes and relays bring it.
+//! ([`crate::filter`]); names, grants and rosters, which the daemon turns into [`Command`]s; forwarding of packets
+//! into other networks, until exit nodes bring it.
 
 mod command;
 mod control;
