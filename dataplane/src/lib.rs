@@ -47,8 +47,9 @@
 //!
 //! # Absent
 //!
-//! Routing between peers and exit nodes are not here yet; each has its place reserved in the room it belongs to. TCP itself is
-//! not here either: a stream comes in as two channels of datagrams. Never here: persistent state, configuration files, trust.
+//! Routing between peers and exit nodes are not here yet; each has its place reserved in the room it belongs to. TCP
+//! itself is not here either: a stream comes in as two channels of datagrams. Never here: persistent state, configuration
+//! files, trust.
 
 pub mod engine;
 pub mod filter;

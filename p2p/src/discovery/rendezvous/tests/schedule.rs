@@ -12,7 +12,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let mut meeting = Meeting::member(mesh(1), identity(1), 0);
-        meeting.set_own(Own { addresses: vec![address(1)], invites: Vec::new() });
+        meeting.set_own(Own { addresses: vec![address(1)], ..Own::default() });
         Self { meeting, start: start(), seconds: 0 }
     }
 
@@ -84,8 +84,8 @@ fn changes_of_addresses_are_left_at_most_every_ten_minutes_in_the_long_run() {
         let (after, ask) = bench.next();
         bench.done(&ask, true);
         pauses.push(after);
-        bench.meeting.set_own(Own { addresses: vec![address(change)], invites: Vec::new() });
-        bench.meeting.set_own(Own { addresses: vec![address(change + 1)], invites: Vec::new() });
+        bench.meeting.set_own(Own { addresses: vec![address(change)], ..Own::default() });
+        bench.meeting.set_own(Own { addresses: vec![address(change + 1)], ..Own::default() });
     }
     assert_eq!(pauses, [0, 30, 60, 120, 240, 480, 600, 600]);
     // Once they have settled, the next is told soon again.
@@ -94,7 +94,7 @@ fn changes_of_addresses_are_left_at_most_every_ten_minutes_in_the_long_run() {
         assert_eq!(after, expected);
         bench.done(&ask, true);
     }
-    bench.meeting.set_own(Own { addresses: vec![address(99)], invites: Vec::new() });
+    bench.meeting.set_own(Own { addresses: vec![address(99)], ..Own::default() });
     assert_eq!(bench.next().0, 30);
 }
 
@@ -114,7 +114,7 @@ fn an_open_invite_gets_a_presence_at_once_and_an_expired_one_none() {
     bench.done(&ask, true);
     let (now, later) = (wall(NOON), wall(NOON + 9 * HOUR));
     let invites = vec![(device(8), now), (device(9), later)];
-    bench.meeting.set_own(Own { addresses: vec![address(1)], invites });
+    bench.meeting.set_own(Own { addresses: vec![address(1)], invites, ..Own::default() });
     let (after, ask) = bench.next();
     let Ask::Put { subject, .. } = ask else { panic!("{ask:?}") };
     assert_eq!((after, subject), (1, Subject::invite(device(9), &device(1))));
@@ -183,7 +183,7 @@ fn what_nobody_answered_is_asked_again_at_once() {
 fn invites_do_not_hold_up_looks() {
     let mut bench = Bench::new();
     let invites = (10..18).map(|seed| (device(seed), wall(NOON + HOUR))).collect();
-    bench.meeting.set_own(Own { addresses: vec![address(1)], invites });
+    bench.meeting.set_own(Own { addresses: vec![address(1)], invites, ..Own::default() });
     bench.look(2);
     assert!(matches!(bench.next().1, Ask::Put { subject: Subject::Member(_), .. }));
     assert!(matches!(bench.next().1, Ask::Get { .. }));
@@ -215,7 +215,7 @@ fn clocks_an_hour_apart_meet_at_any_time_of_day() {
             // Fourteen minutes late by jitter, or not at all.
             let seed = if late { 14 * 60 * 1000 } else { 0 };
             let mut there = Meeting::member(mesh(1), identity(1), seed);
-            there.set_own(Own { addresses: vec![address(1)], invites: Vec::new() });
+            there.set_own(Own { addresses: vec![address(1)], ..Own::default() });
             let begin = start();
             for (theirs, ours) in [(now, now + HOUR), (now + HOUR, now), (now, now)] {
                 let put = there.poll(begin, wall(theirs), [1; 12]);
@@ -231,7 +231,7 @@ fn clocks_an_hour_apart_meet_at_any_time_of_day() {
                 }
                 assert!(found, "at quarter {quarter}, late: {late}");
                 there = Meeting::member(mesh(1), identity(1), seed);
-                there.set_own(Own { addresses: vec![address(1)], invites: Vec::new() });
+                there.set_own(Own { addresses: vec![address(1)], ..Own::default() });
             }
         }
     }
