@@ -81,7 +81,7 @@ impl Core {
             version,
             mesh: Some(view::mesh(roster)),
             device: view::device(me, port, session.tun()),
-            nat: view::nat(session.observed_addresses()),
+            nat: view::nat(&session.nat),
             peers,
             exit: None,
             transfers: Vec::new(),

@@ -58,7 +58,7 @@ pub(super) enum Event {
     /// Packets wait for a member and no path is known.
     WantCandidates { peer: DeviceId },
     /// A member sees our dataplane at this address.
-    Observed { address: SocketAddr },
+    Observed { peer: DeviceId, address: SocketAddr },
     /// A ping was answered.
     Pong { peer: DeviceId, token: u64, rtt: Duration },
     /// A ping was not answered.
@@ -293,7 +293,7 @@ impl Bridge {
                 Event::PathChanged { peer: device(&peer)?, path: path.map(|path| view(&path, clock::now())) }
             }
             engine::Event::WantCandidates { peer } => Event::WantCandidates { peer: device(&peer)? },
-            engine::Event::Observed { address, .. } => Event::Observed { address },
+            engine::Event::Observed { peer, address } => Event::Observed { peer: device(&peer)?, address },
             engine::Event::Pong { peer, token, rtt } => Event::Pong { peer: device(&peer)?, token, rtt },
             engine::Event::PingTimedOut { token, .. } => Event::PingTimedOut { token },
         })

@@ -1,6 +1,7 @@
 //! The one loop: it owns everything and answers everything.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
@@ -18,7 +19,7 @@ use super::state::{MeshDir, StateDir};
 use super::{stranded, view};
 use crate::cli::Ui;
 use crate::config::Config;
-use crate::control::{Cause, Failure, JoinEvent, Notice, Path, Result};
+use crate::control::{Cause, Failure, JoinEvent, Notice, Path, PathKind, Result};
 use crate::host::Host;
 
 /// Changes that come together are shown together.
@@ -78,13 +79,14 @@ impl Core {
         ui: Ui,
     ) -> Result<Self> {
         let io = |source| Failure::new(Cause::Failed, format!("cannot start: {source}"));
+        let interfaces = Interfaces::watch(&config.tun).map_err(io)?;
         Ok(Self {
             config,
             state,
             host,
             bridge,
             session: None,
-            interfaces: Interfaces::watch().map_err(io)?,
+            interfaces,
             requests,
             ui,
             started: monotonic(),
@@ -101,7 +103,8 @@ impl Core {
 
     /// Puts a mesh into service.
     pub(super) async fn begin(&mut self, dir: MeshDir) -> Result<()> {
-        let session = Session::start(dir, &self.config, &mut self.bridge, &mut self.host).await?;
+        let mut session = Session::start(dir, &self.config, &mut self.bridge, &mut self.host).await?;
+        session.nat.network_changed(self.interfaces.networks(), &[], monotonic());
         self.bridge.set_local_networks(self.interfaces.networks()).await;
         session.announce(self.interfaces.candidates(self.bridge.port())).await;
         self.session = Some(session);
@@ -184,22 +187,20 @@ impl Core {
                 }
             }
             Event::Connected { peer, address } => {
+                session.nat.met(peer, address.ip());
                 self.bridge.add_candidate(&peer, address).await;
                 self.peer_answers(&peer);
             }
             // Gone, or is only the control connection lost? A packet through the tunnel finds out.
             Event::Disconnected { peer } => {
+                session.nat.lost(&peer);
                 if let Err(failure) = self.bridge.ping(&peer, NOBODY_WAITS).await {
                     tracing::debug!(%failure, "a peer's path was not tested");
                 }
             }
             Event::GrantsOfPeer { .. } | Event::ClockSkew { .. } => {}
             Event::Candidates { peer, addresses } => self.bridge.set_candidates(&peer, addresses).await,
-            Event::Observed { address, .. } => {
-                if session.observed(address) {
-                    session.announce(self.interfaces.candidates(self.bridge.port())).await;
-                }
-            }
+            Event::Observed { by, address } => self.observed(by, address).await,
             Event::Misbehaved { peer, why } => {
                 tracing::warn!(peer = %peer.short(), %why, "a member misbehaves")
             }
@@ -219,7 +220,8 @@ impl Core {
     async fn packet_event(&mut self, event: bridge::Event) -> Result<()> {
         match event {
             bridge::Event::PathChanged { peer, path } => {
-                if path.is_some() {
+                if let Some(path) = &path {
+                    self.follow_path(peer, path);
                     self.peer_answers(&peer);
                 }
                 self.changed();
@@ -229,13 +231,7 @@ impl Core {
                     session.want(peer).await;
                 }
             }
-            bridge::Event::Observed { address } => {
-                if let Some(session) = &mut self.session
-                    && session.observed(address)
-                {
-                    session.announce(self.interfaces.candidates(self.bridge.port())).await;
-                }
-            }
+            bridge::Event::Observed { peer, address } => self.observed(peer, address).await,
             bridge::Event::Pong { peer, token, rtt } => {
                 if let Some(answer) = self.pings.remove(&token) {
                     let path = self.bridge.links().await.0.remove(&peer).and_then(|link| link.path);
@@ -255,11 +251,32 @@ impl Core {
     async fn interfaces_changed(&mut self) {
         self.bridge.set_local_networks(self.interfaces.networks()).await;
         self.bridge.network_changed().await;
-        if let Some(session) = &self.session {
+        if let Some(session) = &mut self.session {
+            let moved = self.interfaces.moved();
+            session.nat.network_changed(self.interfaces.networks(), moved, monotonic());
             if let Err(error) = session.swarm().network_changed().await {
                 tracing::debug!(%error, "nobody was called again");
             }
             session.announce(self.interfaces.candidates(self.bridge.port())).await;
+        }
+    }
+
+    /// A member sees our socket at an address.
+    async fn observed(&mut self, by: DeviceId, address: SocketAddr) {
+        if let Some(session) = &mut self.session
+            && session.nat.observed(by, address, monotonic())
+        {
+            session.announce(self.interfaces.candidates(self.bridge.port())).await;
+            self.changed();
+        }
+    }
+
+    /// A member's packets come straight from an address, unless another member or TCP is in between.
+    fn follow_path(&mut self, peer: DeviceId, path: &Path) {
+        if matches!(path.kind, PathKind::Lan | PathKind::Direct)
+            && let Some(session) = &mut self.session
+        {
+            session.nat.met(peer, path.endpoint.ip());
         }
     }
 

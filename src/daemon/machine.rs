@@ -56,6 +56,13 @@ pub(super) fn monotonic() -> Instant {
     Instant::now()
 }
 
+/// The time this machine was awake, and the time with its sleep.
+pub(super) fn awake_and_asleep() -> (Duration, Duration) {
+    use rustix::time::{ClockId, clock_gettime};
+    let read = |clock| Duration::try_from(clock_gettime(clock)).unwrap_or_default();
+    (read(ClockId::Monotonic), read(ClockId::Boottime))
+}
+
 /// Waits until then; for ever without a time.
 pub(super) async fn at(deadline: Option<tokio::time::Instant>) {
     match deadline {

@@ -23,6 +23,7 @@ mod failures;
 mod interfaces;
 mod joining;
 mod machine;
+mod nat;
 mod pinging;
 mod ports;
 mod refusals;

@@ -5,7 +5,7 @@
 //! stop:   routes, link, address ─► tunnel ─► control connections ─► store
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -20,6 +20,7 @@ use warren_p2p::record::Grants;
 use warren_p2p::swarm::{self, Handle, Settings};
 
 use super::bridge::Bridge;
+use super::nat::Nat;
 use super::state::MeshDir;
 use super::{failures, joining, stranded};
 use crate::config::Config;
@@ -38,8 +39,8 @@ pub(super) struct Session {
     peers: BTreeSet<DeviceId>,
     /// What each of them may do here.
     grants: BTreeMap<DeviceId, Grants>,
-    /// Our addresses as members see them, the latest last.
-    observed: VecDeque<SocketAddr>,
+    /// Our addresses as members see them.
+    pub(super) nat: Nat,
     /// Why a record could not be written last; none once one could.
     pub(super) store_failure: Option<String>,
     /// The code this device came by, in case nobody but its witness has heard of it.
@@ -86,7 +87,7 @@ impl Session {
             tun,
             peers: BTreeSet::new(),
             grants: BTreeMap::new(),
-            observed: VecDeque::new(),
+            nat: Nat::default(),
             store_failure: None,
             code,
             asking: JoinSet::new(),
@@ -188,22 +189,9 @@ impl Session {
         [route(member.ipv4.into(), 32), route(member.ipv6.into(), 128)]
     }
 
-    /// Somebody has seen us at this address; true if that is news.
-    pub(super) fn observed(&mut self, address: SocketAddr) -> bool {
-        if self.observed.contains(&address) {
-            return false;
-        }
-        // Kept small: a NAT that gives every destination another port must not fill our candidates.
-        if self.observed.len() >= OBSERVED {
-            self.observed.pop_front();
-        }
-        self.observed.push_back(address);
-        true
-    }
-
     /// Tells the others where our dataplane may be reached.
     pub(super) async fn announce(&self, interfaces: impl Iterator<Item = SocketAddr>) {
-        let candidates: BTreeSet<_> = interfaces.chain(self.observed.iter().copied()).collect();
+        let candidates: BTreeSet<_> = interfaces.chain(self.nat.announced()).collect();
         if let Err(error) = self.swarm.set_candidates(candidates.into_iter().collect()).await {
             tracing::debug!(%error, "our addresses were not told");
         }
@@ -280,14 +268,7 @@ impl Session {
     pub(super) fn tun(&self) -> &str {
         &self.tun
     }
-
-    pub(super) fn observed_addresses(&self) -> impl Iterator<Item = SocketAddr> {
-        self.observed.iter().copied()
-    }
 }
-
-/// Observed addresses to keep: two families, and a few for a NAT that changes its mind.
-const OBSERVED: usize = 6;
 
 fn tunnel_addresses(roster: &Roster) -> BTreeSet<IpAddr> {
     roster.members().values().flat_map(|member| [member.ipv4.into(), member.ipv6.into()]).collect()

@@ -1,7 +1,7 @@
 //! The daemon's state in the words of the local API.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use data_encoding::BASE64;
@@ -11,6 +11,7 @@ use warren_p2p::node::PeerLink;
 use warren_p2p::record::{self, Grants, RecordId, Relation, Timestamp};
 
 use super::bridge::Link;
+use super::nat::Nat;
 use crate::control;
 
 /// A clock that is off by more than this is worth a warning: invites and witness times are judged by it.
@@ -67,8 +68,8 @@ pub(super) fn no_device(name: &str, port: u16) -> control::Device {
 }
 
 /// How the outside sees us.
-pub(super) fn nat(observed: impl Iterator<Item = SocketAddr>) -> control::Nat {
-    control::Nat { kind: "unknown".to_owned(), observed: observed.collect() }
+pub(super) fn nat(nat: &Nat) -> control::Nat {
+    control::Nat { kind: nat.main_kind().word().to_owned(), observed: nat.announced() }
 }
 
 /// Another member.
