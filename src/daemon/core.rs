@@ -1,7 +1,6 @@
 //! The one loop: it owns everything and answers everything.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
@@ -13,13 +12,14 @@ use super::bridge::{self, Bridge};
 use super::failures;
 use super::interfaces::Interfaces;
 use super::machine::{Signals, at, monotonic, within};
+use super::mapping::Mapper;
 use super::requests::Request;
 use super::session::Session;
 use super::state::{MeshDir, StateDir};
 use super::{stranded, view};
 use crate::cli::Ui;
 use crate::config::Config;
-use crate::control::{Cause, Failure, JoinEvent, Notice, Path, PathKind, Result};
+use crate::control::{Cause, Failure, JoinEvent, Notice, Path, Result};
 use crate::host::Host;
 
 /// Changes that come together are shown together.
@@ -37,7 +37,9 @@ pub(super) struct Core {
     pub(super) host: Host,
     pub(super) bridge: Bridge,
     pub(super) session: Option<Session>,
-    interfaces: Interfaces,
+    pub(super) interfaces: Interfaces,
+    /// Asks the router for a port; none when the user does not want that.
+    pub(super) mapper: Option<Mapper>,
     requests: mpsc::Receiver<Request>,
     pub(super) ui: Ui,
     pub(super) started: Instant,
@@ -63,6 +65,7 @@ enum Turn {
     Joined(Result<MeshDir>),
     Packets(bridge::Event),
     Interfaces,
+    Mapped,
     Notice,
     Ready,
     Look,
@@ -80,6 +83,7 @@ impl Core {
     ) -> Result<Self> {
         let io = |source| Failure::new(Cause::Failed, format!("cannot start: {source}"));
         let interfaces = Interfaces::watch(&config.tun).map_err(io)?;
+        let mapper = config.port_mapping.then(|| Mapper::start(bridge.port())).flatten();
         Ok(Self {
             config,
             state,
@@ -87,6 +91,7 @@ impl Core {
             bridge,
             session: None,
             interfaces,
+            mapper,
             requests,
             ui,
             started: monotonic(),
@@ -106,7 +111,7 @@ impl Core {
         let mut session = Session::start(dir, &self.config, &mut self.bridge, &mut self.host).await?;
         session.nat.network_changed(self.interfaces.networks(), &[], monotonic());
         self.bridge.set_local_networks(self.interfaces.networks()).await;
-        session.announce(self.interfaces.candidates(self.bridge.port())).await;
+        session.announce(self.addresses()).await;
         self.session = Some(session);
         Ok(())
     }
@@ -122,6 +127,7 @@ impl Core {
                 Turn::Joined(outcome) => self.end_join(outcome).await,
                 Turn::Packets(event) => self.packet_event(event).await?,
                 Turn::Interfaces => self.interfaces_changed().await,
+                Turn::Mapped => self.announce().await,
                 Turn::Notice => self.show_change().await,
                 Turn::Ready => self.show_ready().await,
                 Turn::Look => self.look_around().await,
@@ -133,6 +139,9 @@ impl Core {
 
     /// Ends the session and gives the sockets back.
     pub(super) async fn stop(mut self) -> Result<()> {
+        if let Some(mapper) = self.mapper.take() {
+            mapper.stop().await;
+        }
         let undone = match self.session.take() {
             Some(session) => {
                 session.stop(&mut self.bridge, &mut self.host).await;
@@ -147,7 +156,7 @@ impl Core {
     }
 
     async fn turn(&mut self, signals: &mut Signals) -> Turn {
-        let Self { session, joining, bridge, interfaces, requests, .. } = self;
+        let Self { session, joining, bridge, interfaces, mapper, requests, .. } = self;
         let inside = session.as_ref().map(Session::own_addresses).unwrap_or_default();
         let mesh = async {
             match session {
@@ -161,6 +170,12 @@ impl Core {
                 None => std::future::pending().await,
             }
         };
+        let mapped = async {
+            match mapper {
+                Some(mapper) => mapper.changed().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             () = signals.received() => Turn::Signal,
@@ -169,6 +184,7 @@ impl Core {
             event = bridge.next_event() => Turn::Packets(event),
             request = requests.recv() => Turn::Request(request),
             () = interfaces.changed(&inside) => Turn::Interfaces,
+            () = mapped => Turn::Mapped,
             () = at(self.ready_at) => Turn::Ready,
             () = at(self.notice_at) => Turn::Notice,
             () = at(Some(self.look_at)) => Turn::Look,
@@ -248,38 +264,6 @@ impl Core {
         Ok(())
     }
 
-    async fn interfaces_changed(&mut self) {
-        self.bridge.set_local_networks(self.interfaces.networks()).await;
-        self.bridge.network_changed().await;
-        if let Some(session) = &mut self.session {
-            let moved = self.interfaces.moved();
-            session.nat.network_changed(self.interfaces.networks(), moved, monotonic());
-            if let Err(error) = session.swarm().network_changed().await {
-                tracing::debug!(%error, "nobody was called again");
-            }
-            session.announce(self.interfaces.candidates(self.bridge.port())).await;
-        }
-    }
-
-    /// A member sees our socket at an address.
-    async fn observed(&mut self, by: DeviceId, address: SocketAddr) {
-        if let Some(session) = &mut self.session
-            && session.nat.observed(by, address, monotonic())
-        {
-            session.announce(self.interfaces.candidates(self.bridge.port())).await;
-            self.changed();
-        }
-    }
-
-    /// A member's packets come straight from an address, unless another member or TCP is in between.
-    fn follow_path(&mut self, peer: DeviceId, path: &Path) {
-        if matches!(path.kind, PathKind::Lan | PathKind::Direct)
-            && let Some(session) = &mut self.session
-        {
-            session.nat.met(peer, path.endpoint.ip());
-        }
-    }
-
     /// This device has other addresses in the mesh than its tunnel.
     async fn begin_again(&mut self) -> Result<()> {
         let Some(session) = self.session.take() else { return Ok(()) };
@@ -318,7 +302,7 @@ impl Core {
         self.ready_at = Some(within(if alone { Duration::ZERO } else { READY_PATIENCE }));
     }
 
-    fn changed(&mut self) {
+    pub(super) fn changed(&mut self) {
         self.notice_at.get_or_insert_with(|| within(NOTICE_PAUSE));
     }
 

@@ -23,6 +23,7 @@ mod failures;
 mod interfaces;
 mod joining;
 mod machine;
+mod mapping;
 mod nat;
 mod pinging;
 mod ports;
@@ -32,6 +33,7 @@ mod session;
 mod state;
 mod stranded;
 mod view;
+mod whereabouts;
 
 use std::sync::Arc;
 

@@ -190,8 +190,8 @@ impl Session {
     }
 
     /// Tells the others where our dataplane may be reached.
-    pub(super) async fn announce(&self, interfaces: impl Iterator<Item = SocketAddr>) {
-        let candidates: BTreeSet<_> = interfaces.chain(self.nat.announced()).collect();
+    pub(super) async fn announce(&self, addresses: Vec<SocketAddr>) {
+        let candidates: BTreeSet<_> = addresses.into_iter().chain(self.nat.announced()).collect();
         if let Err(error) = self.swarm.set_candidates(candidates.into_iter().collect()).await {
             tracing::debug!(%error, "our addresses were not told");
         }
