@@ -1,9 +1,10 @@
 //! NAT-PMP and PCP by `portmapper`: a few UDP packets to the default gateway.
 
-use std::net::SocketAddrV4;
+use std::net::{IpAddr, SocketAddrV4, UdpSocket};
 use std::num::NonZeroU16;
 use std::time::{Duration, Instant};
 
+use netwatch::interfaces::HomeRouter;
 use portmapper::{Client, Config, Protocol};
 use tokio::time::timeout;
 
@@ -20,6 +21,7 @@ pub(super) struct Lent {
     client: Client,
     method: Method,
     transport: Transport,
+    port: NonZeroU16,
     confirmed: Instant,
     /// When the gateway last gave it, as against remembering it.
     given: Instant,
@@ -50,7 +52,7 @@ impl Lent {
             return None;
         }
         let now = monotonic();
-        Some(Self { client, method, transport, confirmed: now, given: now })
+        Some(Self { client, method, transport, port, confirmed: now, given: now })
     }
 
     pub(super) fn mapping(&self) -> Option<Mapping> {
@@ -98,6 +100,15 @@ impl Lent {
     }
 
     async fn give_back(&self) {
+        if (self.method, self.transport) == (Method::NatPmp, Transport::Tcp) {
+            // The crate (0.20) gives back the UDP port of that number instead.
+            if let Some(mapping) = self.mapping()
+                && let Err(error) = forget_tcp(self.port)
+            {
+                tracing::debug!(%error, external = %mapping.external, "a TCP port was not given back");
+            }
+            return;
+        }
         self.client.deactivate();
         // The crate answers one request after the other, so the answer to this one means that the port is given back.
         self.answers().await;
@@ -109,4 +120,19 @@ impl Lent {
             Ok(Ok(Err(_)) | Err(_)) | Err(_) => false,
         }
     }
+}
+
+/// Tells the gateway that a TCP port is not needed any more (RFC 6886, section 3.4: a lifetime and an outside port of
+/// zero). Nobody waits for the answer.
+fn forget_tcp(port: NonZeroU16) -> std::io::Result<()> {
+    const MAP_TCP: u8 = 2;
+    const SERVER: u16 = 5351;
+    let Some(HomeRouter { gateway: IpAddr::V4(gateway), my_ip: Some(IpAddr::V4(local)) }) = HomeRouter::new()
+    else {
+        return Ok(());
+    };
+    let [high, low] = port.get().to_be_bytes();
+    let socket = UdpSocket::bind((local, 0))?;
+    socket.send_to(&[0, MAP_TCP, 0, 0, high, low, 0, 0, 0, 0, 0, 0], (gateway, SERVER))?;
+    Ok(())
 }
