@@ -59,6 +59,10 @@ pub enum Command {
     Status,
     /// Ping a peer through the mesh and show the path taken
     Ping(Ping),
+    /// Show the network this device is in: UDP, NAT, the router's ports, relays, clock
+    Netcheck,
+    /// Show every way to a peer, or to each, with what came of it and what to do
+    Doctor(Doctor),
     /// Allow a peer something on this device
     Allow(Change),
     /// Take back what a peer is allowed on this device
@@ -198,9 +202,19 @@ pub struct Ping {
     /// Seconds from one to the next
     #[arg(short, long, value_name = "SECONDS", default_value = "1")]
     pub interval: Seconds,
+    /// Stop once the path is direct, with exit code 1 if it never is
+    #[arg(long)]
+    pub until_direct: bool,
     /// Seconds to wait for an answer
     #[arg(short = 'W', long, value_name = "SECONDS", default_value = "2")]
     pub timeout: Seconds,
+}
+
+/// `warren doctor`
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// Name, address, or start of the id [default: all peers]
+    pub peer: Option<String>,
 }
 
 /// `warren allow`, `warren deny`

@@ -78,6 +78,8 @@ pub(super) struct Link {
     pub(super) rx_bytes: u64,
     /// Bytes of packets sent.
     pub(super) tx_bytes: u64,
+    /// Every way that is known.
+    pub(super) pairs: Vec<control::Pair>,
     /// How long ago the session was made.
     pub(super) last_handshake: Option<Duration>,
 }
@@ -262,6 +264,7 @@ impl Bridge {
                 path: peer.path.as_ref().map(|path| view(path, now)),
                 rx_bytes: peer.rx_bytes,
                 tx_bytes: peer.tx_bytes,
+                pairs: Vec::new(),
                 last_handshake: peer.last_handshake.map(|at| now.saturating_duration_since(at)),
             };
             Some((*self.devices.get(&peer.key)?, link))

@@ -45,6 +45,8 @@ pub(super) struct Core {
     pub(super) started: Instant,
     pub(super) pings: BTreeMap<u64, oneshot::Sender<(Duration, Option<Path>)>>,
     pub(super) last_ping: u64,
+    /// Who wants to hear of a peer's paths.
+    pub(super) watchers: Vec<(DeviceId, mpsc::Sender<Option<Path>>)>,
     /// The join under way; there is no session meanwhile.
     pub(super) joining: Option<Joining>,
     /// Who waits for the first peer after a join through the local API.
@@ -97,6 +99,7 @@ impl Core {
             started: monotonic(),
             pings: BTreeMap::new(),
             last_ping: 0,
+            watchers: Vec::new(),
             joining: None,
             joined: None,
             notice_at: None,
@@ -236,6 +239,7 @@ impl Core {
     async fn packet_event(&mut self, event: bridge::Event) -> Result<()> {
         match event {
             bridge::Event::PathChanged { peer, path } => {
+                self.tell_watchers(&peer, path.as_ref());
                 if let Some(path) = &path {
                     self.follow_path(peer, path);
                     self.peer_answers(&peer);

@@ -15,10 +15,12 @@
 //! What is absent: decisions about trust (`p2p`), about packets (`dataplane`) and about the machine
 //! (`host`). The daemon only brings them together.
 
+mod advice;
 mod answers;
 mod becoming;
 mod bridge;
 mod core;
+mod diagnosis;
 mod failures;
 mod interfaces;
 mod joining;

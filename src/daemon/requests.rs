@@ -5,15 +5,19 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
 use super::pinging;
 use crate::control::{
-    Cause, Failure, GrantChange, GrantOutcome, Invite, InviteTerms, JoinEvent, JoinRequest, NewInvite, Path,
-    PingEvent, PingRequest, Result, Service, Status,
+    Cause, Doctor, Failure, GrantChange, GrantOutcome, Invite, InviteTerms, JoinEvent, JoinRequest, Netcheck,
+    NewInvite, Path, PingEvent, PingRequest, Result, Service, Status,
 };
 
 /// Questions that wait for the loop at most; a client beyond that waits at its own socket.
 const BACKLOG: usize = 64;
+
+/// What a path takes to be found where one can be, on slow links too.
+const TRYING: Duration = Duration::from_secs(4);
 
 /// Where the answer to a question goes.
 pub(super) type Reply<T> = oneshot::Sender<Result<T>>;
@@ -27,17 +31,21 @@ pub(super) enum Request {
     Join(JoinRequest, mpsc::Sender<Result<JoinEvent>>),
     FindPeer(String, Reply<Target>),
     Ping(String, Reply<Ping>),
+    Netcheck(Reply<Netcheck>),
+    Doctor(Option<String>, Reply<Doctor>),
     SetGrants(GrantChange, Reply<GrantOutcome>),
     Leave(Reply<()>),
     Down(Reply<()>),
 }
 
 /// A peer that can be pinged.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Target {
     pub(super) name: String,
     pub(super) ipv4: std::net::Ipv4Addr,
     pub(super) path: Option<Path>,
+    /// Its other paths, as they come.
+    pub(super) changes: mpsc::Receiver<Option<Path>>,
 }
 
 /// A ping under way.
@@ -99,6 +107,22 @@ impl Service for Requests {
         let requests = self.clone();
         tokio::spawn(pinging::ping(requests, request, events));
         Box::pin(after(std::future::ready(()), receiver))
+    }
+
+    fn netcheck(&self) -> BoxFuture<'_, Result<Netcheck>> {
+        Box::pin(self.ask(Request::Netcheck))
+    }
+
+    fn doctor(&self, peer: Option<String>) -> BoxFuture<'_, Result<Doctor>> {
+        Box::pin(async move {
+            if let Some(peer) = peer.clone() {
+                // A peer nobody talks to has no path; this makes the dataplane look for one.
+                let ping = self.ask(|reply| Request::Ping(peer, reply)).await?;
+                // What came of it stands in the report.
+                let _ = timeout(TRYING, ping.answer).await;
+            }
+            self.ask(|reply| Request::Doctor(peer, reply)).await
+        })
     }
 
     fn set_grants(&self, change: GrantChange) -> BoxFuture<'_, Result<GrantOutcome>> {

@@ -20,6 +20,7 @@ use warren_p2p::record::Grants;
 use warren_p2p::swarm::{self, Handle, Settings};
 
 use super::bridge::Bridge;
+use super::diagnosis::Heard;
 use super::nat::Nat;
 use super::state::MeshDir;
 use super::{failures, joining, stranded};
@@ -41,6 +42,8 @@ pub(super) struct Session {
     grants: BTreeMap<DeviceId, Grants>,
     /// Our addresses as members see them.
     pub(super) nat: Nat,
+    /// What members have told for people to read.
+    pub(super) heard: Heard,
     /// Why a record could not be written last; none once one could.
     pub(super) store_failure: Option<String>,
     /// The code this device came by, in case nobody but its witness has heard of it.
@@ -88,6 +91,7 @@ impl Session {
             peers: BTreeSet::new(),
             grants: BTreeMap::new(),
             nat: Nat::default(),
+            heard: Heard::default(),
             store_failure: None,
             code,
             asking: JoinSet::new(),

@@ -38,7 +38,7 @@ pub(super) fn mesh(roster: &Roster) -> control::Mesh {
 }
 
 /// This device.
-pub(super) fn device(me: &Member, port: u16, tun: &str) -> control::Device {
+pub(super) fn device(me: &Member, port: u16, tun: &str, mtu: u16) -> control::Device {
     control::Device {
         name: me.name.to_string(),
         id: me.id.to_string(),
@@ -49,6 +49,7 @@ pub(super) fn device(me: &Member, port: u16, tun: &str) -> control::Device {
         wireguard: BASE64.encode(me.wireguard.as_bytes()),
         tun: tun.to_owned(),
         admin: me.admin,
+        mtu,
     }
 }
 
@@ -64,6 +65,7 @@ pub(super) fn no_device(name: &str, port: u16) -> control::Device {
         wireguard: String::new(),
         tun: String::new(),
         admin: false,
+        mtu: 0,
     }
 }
 
@@ -109,6 +111,7 @@ pub(super) fn peer(
         last_seen_s,
         clock_skew_ms: control_link.and_then(|control| control.clock_skew_ms),
         rejected_records: control_link.map_or(0, |control| control.rejected_records),
+        why: None,
     }
 }
 

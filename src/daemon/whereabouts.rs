@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use tokio::sync::mpsc;
 use warren_p2p::identity::DeviceId;
 
 use super::core::Core;
@@ -62,6 +63,15 @@ impl Core {
             mapper.doubt().await;
         }
         self.announce().await;
+    }
+
+    /// Tells those who wait for it how a peer is reached from now on.
+    pub(super) fn tell_watchers(&mut self, peer: &DeviceId, path: Option<&Path>) {
+        // One that does not keep up misses this one.
+        let tell = |watcher: &mpsc::Sender<Option<Path>>| {
+            !matches!(watcher.try_send(path.cloned()), Err(mpsc::error::TrySendError::Closed(_)))
+        };
+        self.watchers.retain(|(watched, watcher)| watched != peer || tell(watcher));
     }
 
     /// A member's packets come straight from an address, unless another member or TCP is in between.

@@ -19,6 +19,7 @@ fn status(peers: Vec<Peer>) -> Status {
             wireguard: String::new(),
             tun: String::new(),
             admin: true,
+            mtu: 1420,
         },
         nat: Nat::default(),
         peers,
@@ -44,6 +45,7 @@ fn laptop(online: bool, kind: Option<PathKind>) -> Peer {
             via: None,
             rtt_ms: Some(0.4),
             since_s: 0,
+            mtu: None,
         }),
         rx_bytes: 0,
         tx_bytes: 0,
@@ -56,6 +58,7 @@ fn laptop(online: bool, kind: Option<PathKind>) -> Peer {
         last_seen_s: None,
         clock_skew_ms: None,
         rejected_records: 0,
+        why: None,
     }
 }
 

@@ -34,6 +34,7 @@ pub(super) fn view(path: &PathInfo, now: Instant) -> control::Path {
         endpoint: path.endpoint,
         via: None,
         rtt_ms: Some(path.rtt.as_secs_f64() * 1000.0),
+        mtu: None,
         since_s: now.saturating_duration_since(path.since).as_secs(),
     }
 }
