@@ -49,7 +49,8 @@ fn describe(peer: &PeerCheck, printer: Printer) -> Vec<String> {
     if peer.connected {
         let through = peer.connected_through.as_ref();
         let through = through.map_or_else(String::new, |relay| format!(", connected through {relay}"));
-        lines.push(format!("  its side: {}{through}", netcheck::nat(&peer.nat)));
+        let nat = if peer.nat == "unknown" { "NAT not known" } else { netcheck::nat(&peer.nat) };
+        lines.push(format!("  its side: {nat}{through}"));
     }
     let mut table = Table::default();
     for pair in &peer.pairs {

@@ -1,6 +1,7 @@
 //! `warren netcheck`: the network this device is in, and what it allows.
 
 use super::output::{Printer, Style};
+use super::status;
 use super::values::{Rtt, Span};
 use crate::control::client::Client;
 use crate::control::{Advice, FamilyCheck, MappingState, Netcheck, Result};
@@ -136,7 +137,8 @@ fn clock(check: &Netcheck) -> String {
     match worst {
         None => "no member to compare with".to_owned(),
         Some(worst) if worst.ahead_ms.unsigned_abs() < 2000 => {
-            format!("agrees with {} members within 2 s", check.clocks.len())
+            let members = status::members(u32::try_from(check.clocks.len()).unwrap_or(u32::MAX));
+            format!("agrees with {members} within 2 s")
         }
         Some(worst) => {
             let side = if worst.ahead_ms > 0 { "ahead of" } else { "behind" };

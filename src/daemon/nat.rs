@@ -138,7 +138,7 @@ impl Nat {
     pub(super) fn main_kind(&self) -> Kind {
         match self.kind(Family::V4) {
             Kind::Unknown => self.kind(Family::V6),
-            known => known,
+            known @ (Kind::Open | Kind::Easy | Kind::Hard) => known,
         }
     }
 

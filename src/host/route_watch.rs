@@ -39,16 +39,17 @@ impl RouteWatch {
     pub async fn changed(&mut self, ours: &str) {
         while let Some((message, _)) = self.news.next().await {
             let NetlinkPayload::InnerMessage(message) = message.payload else { continue };
-            let worth_telling = match &message {
-                RouteNetlinkMessage::NewRoute(route) | RouteNetlinkMessage::DelRoute(route) => {
-                    is_default(route)
-                }
-                RouteNetlinkMessage::NewLink(link) => self.has_flapped(link, ours),
-                RouteNetlinkMessage::DelLink(link) => {
+            let worth_telling = if let RouteNetlinkMessage::NewRoute(route)
+            | RouteNetlinkMessage::DelRoute(route) = &message
+            {
+                is_default(route)
+            } else if let RouteNetlinkMessage::NewLink(link) = &message {
+                self.has_flapped(link, ours)
+            } else {
+                if let RouteNetlinkMessage::DelLink(link) = &message {
                     self.carriers.remove(&link.header.index);
-                    false
                 }
-                _ => false,
+                false
             };
             if worth_telling {
                 return;
