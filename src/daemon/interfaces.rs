@@ -16,14 +16,14 @@ use if_watch::tokio::IfWatcher;
 use tokio::sync::watch;
 
 use self::burst::{Burst, Sleep};
-use super::machine::{at, awake_and_asleep, monotonic};
+use super::machine::{at, monotonic, with_sleep};
 use super::nat::Family;
 use crate::host::RouteWatch;
 
 /// An address of an interface, and the length of its network's prefix in bits.
 type Network = (IpAddr, u8);
 
-/// How often the clocks are compared: a machine that wakes is back on its feet this soon, and a comparison takes a
+/// How often the clock is looked at: a machine that wakes is back on its feet this soon, and a look takes a
 /// microsecond.
 const CLOCKS: Duration = Duration::from_secs(3);
 
@@ -159,10 +159,9 @@ async fn follow(
                 true
             }
             _ = clocks.tick() => {
-                let (awake, asleep) = awake_and_asleep();
-                let slept = sleep.handle_clocks(awake, asleep);
+                let slept = sleep.handle_clock(with_sleep(), CLOCKS);
                 if slept {
-                    tracing::info!("this machine has slept");
+                    tracing::info!("this machine or this program has slept");
                     state.disturbances += 1;
                 }
                 slept

@@ -56,11 +56,10 @@ pub(super) fn monotonic() -> Instant {
     Instant::now()
 }
 
-/// The time this machine was awake, and the time with its sleep.
-pub(super) fn awake_and_asleep() -> (Duration, Duration) {
+/// The time since the machine started, its sleep included.
+pub(super) fn with_sleep() -> Duration {
     use rustix::time::{ClockId, clock_gettime};
-    let read = |clock| Duration::try_from(clock_gettime(clock)).unwrap_or_default();
-    (read(ClockId::Monotonic), read(ClockId::Boottime))
+    Duration::try_from(clock_gettime(ClockId::Boottime)).unwrap_or_default()
 }
 
 /// Waits until then; for ever without a time.

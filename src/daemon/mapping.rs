@@ -31,6 +31,8 @@ use super::machine::{at, monotonic};
 
 /// A router on the LAN answers in milliseconds; the daemon's end must not wait for one that does not.
 const RELEASE: Duration = Duration::from_secs(2);
+/// A router that has heard the question has answered within this.
+const LAST_WORD: Duration = Duration::from_millis(400);
 /// In the order in which they are tried.
 const METHODS: [Method; 3] = [Method::NatPmp, Method::Upnp, Method::Pcp];
 
@@ -171,8 +173,8 @@ impl Keeper {
                             }
                             order = orders.recv() => {
                                 if matches!(order, Some(Order::Stop)) {
-                                    // What is being asked for right now must be given back too.
-                                    let _ = timeout(RELEASE, attempt).await;
+                                    // What is being given to us right now must be given back too.
+                                    let _ = timeout(LAST_WORD, attempt).await;
                                 }
                                 order
                             }

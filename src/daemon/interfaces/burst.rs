@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 const QUIET: Duration = Duration::from_millis(100);
 /// An interface that flaps all the time must not keep the news from us.
 const PATIENCE: Duration = Duration::from_millis(600);
-/// Clocks drift apart by less, and a machine that slept for less has lost nothing.
+/// A busy machine is late by less, and one that slept for less has lost nothing.
 const SLEPT: Duration = Duration::from_secs(5);
 
 /// Changes that come together and are told once.
@@ -37,18 +37,18 @@ impl Burst {
     }
 }
 
-/// Notices that the machine was suspended: the clock that counts sleep runs ahead of the one that does not.
+/// Notices that the machine was suspended or this process stopped: more time has passed than it was to wait. The clock
+/// must be one that counts sleep.
 #[derive(Debug, Default)]
 pub(super) struct Sleep {
-    ahead: Option<Duration>,
+    last: Option<Duration>,
 }
 
 impl Sleep {
-    /// Compares the clocks; true when the machine has slept since the last time.
-    pub(super) fn handle_clocks(&mut self, monotonic: Duration, with_sleep: Duration) -> bool {
-        let ahead = with_sleep.saturating_sub(monotonic);
-        let before = self.ahead.replace(ahead);
-        before.is_some_and(|before| ahead.saturating_sub(before) >= SLEPT)
+    /// Looks at the clock after a wait of `waited`; true when much more has passed since the last time.
+    pub(super) fn handle_clock(&mut self, now: Duration, waited: Duration) -> bool {
+        let before = self.last.replace(now);
+        before.is_some_and(|before| now.saturating_sub(before) >= waited + SLEPT)
     }
 }
 
@@ -97,14 +97,16 @@ mod tests {
     }
 
     #[test]
-    fn sleep_is_told_once_and_drift_never() {
+    fn sleep_is_told_once_and_a_busy_machine_never() {
         let seconds = Duration::from_secs_f64;
         let mut sleep = Sleep::default();
+        let mut wakes = |now| sleep.handle_clock(seconds(now), seconds(3.0));
         // It may have slept before we began.
-        assert!(!sleep.handle_clocks(seconds(10.0), seconds(500.0)));
-        assert!(!sleep.handle_clocks(seconds(13.0), seconds(503.1)));
-        assert!(sleep.handle_clocks(seconds(16.0), seconds(620.0)));
-        assert!(!sleep.handle_clocks(seconds(19.0), seconds(623.0)));
+        assert!(!wakes(500.0));
+        assert!(!wakes(503.1));
+        assert!(!wakes(510.0));
+        assert!(wakes(620.0));
+        assert!(!wakes(623.0));
     }
 
     proptest! {
