@@ -81,6 +81,19 @@ fn a_better_path_is_a_line_and_a_new_round_trip_is_none() {
 }
 
 #[test]
+fn a_relay_is_told_by_name_with_the_reason() {
+    let mut relayed = laptop(true, Some(PathKind::Relay));
+    relayed.path.as_mut().unwrap().via = Some("nas".into());
+    relayed.why = Some("symmetric NAT on both sides".into());
+    let lines = changes(&status(vec![laptop(true, Some(PathKind::Direct))]), &status(vec![relayed]));
+    let line = "● laptop is reached: relay by nas 192.0.2.7:41820, 0.40 ms (symmetric NAT on both sides)";
+    assert_eq!(lines, [line]);
+    let stream = status(vec![laptop(true, Some(PathKind::Stream))]);
+    let lines = changes(&status(vec![laptop(true, Some(PathKind::Direct))]), &stream);
+    assert_eq!(lines, ["● laptop is reached: stream 192.0.2.7:41820, 0.40 ms"]);
+}
+
+#[test]
 fn going_offline_leaving_and_a_new_name_are_told_apart() {
     let here = status(vec![laptop(true, None)]);
     assert_eq!(changes(&here, &status(vec![laptop(false, None)])), ["○ laptop is offline"]);
