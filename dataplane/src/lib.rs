@@ -54,4 +54,5 @@ pub mod filter;
 pub mod io;
 pub mod packet;
 pub mod path;
+pub mod relay;
 pub mod wg;

@@ -15,7 +15,7 @@ pub fn datagram(bytes: &[u8]) -> bool {
     let Tunnel { mut engine, at, .. } = Tunnel::here(now);
     engine.handle_datagram(at, bytes, now);
     // The same bytes again, and as equal segments of a longer buffer.
-    engine.handle_datagram(parsed("198.51.100.9:9"), bytes, now);
+    engine.handle_datagram(parsed::<std::net::SocketAddr>("198.51.100.9:9"), bytes, now);
     engine.handle_datagrams(at, bytes, 148, now);
     while let Some(transmit) = engine.poll_transmit() {
         for segment in transmit.segments() {
@@ -41,11 +41,11 @@ pub(crate) const PROBE_KEY: ProbeKey = ProbeKey([8; 32]);
 pub fn probe(bytes: &[u8]) -> bool {
     let now = instant();
     let mut agent = Agent::new(PROBE_KEY.clone(), true, 1, now);
-    let from = parsed("192.0.2.1:41820");
+    let from: std::net::SocketAddr = parsed("192.0.2.1:41820");
     agent.set_candidates(&[from], now);
     while agent.poll_transmit().is_some() {}
     assert!(peek(bytes).is_none() || bytes.len() == LEN);
-    let handled = agent.handle_probe(from, bytes, now);
+    let handled = agent.handle_probe(from.into(), bytes, now);
     let mut answered = 0;
     while let Some(transmit) = agent.poll_transmit() {
         answered += transmit.datagram.len();

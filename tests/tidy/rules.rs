@@ -19,7 +19,7 @@ const CRATES: [(&str, &[&str]); 9] = [
 ];
 
 /// Rooms that decide and never carry: plain functions of what they are given.
-const CORES: [&str; 9] = [
+const CORES: [&str; 10] = [
     "p2p/src/identity/",
     "p2p/src/record/",
     "p2p/src/invite/",
@@ -27,6 +27,7 @@ const CORES: [&str; 9] = [
     "dataplane/src/packet/",
     "dataplane/src/wg/",
     "dataplane/src/path/",
+    "dataplane/src/relay/",
     "dataplane/src/filter/",
     "dataplane/src/engine/",
 ];

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::filter::Rules;
+use crate::relay::Quota;
 use crate::wg::{PrivateKey, PublicKey};
 
 /// What an engine is made from.
@@ -60,6 +61,36 @@ pub enum Command {
         /// All of them; what is not in here is forgotten.
         candidates: Vec<SocketAddr>,
     },
+    /// A peer may be reached through another member, which has agreed to relay.
+    AddRelay {
+        /// Whom it leads to.
+        peer: PublicKey,
+        /// Who relays. A peer itself.
+        relay: PublicKey,
+        /// What both ends and the relay call it.
+        session: u64,
+    },
+    /// A relay's session has ended. One that is not known is ended already.
+    RemoveRelay {
+        /// Whom it led to.
+        peer: PublicKey,
+        /// What it was called.
+        session: u64,
+    },
+    /// Relay between two peers.
+    AddForward {
+        /// What both ends call it.
+        session: u64,
+        /// The ends.
+        between: (PublicKey, PublicKey),
+    },
+    /// Relay no more. A session that is not known is ended already.
+    RemoveForward {
+        /// Which.
+        session: u64,
+    },
+    /// What each peer may send through us.
+    SetQuota(Quota),
     /// What a peer may do to us, from now on, established connections included.
     SetRules {
         /// Which peer.
@@ -105,6 +136,15 @@ pub enum CommandError {
     /// Too many pings are under way.
     #[error("too many pings are waiting for an answer")]
     TooManyPings,
+    /// A device at the end of a session is also its relay, or both ends are one device.
+    #[error("the two ends of a relayed session and its relay must be three devices")]
+    NotThreeDevices,
+    /// The session has other ends already.
+    #[error("the relayed session {0:#x} belongs to others already")]
+    SessionTaken(u64),
+    /// There are too many relays, streams or sessions.
+    #[error("there is no room for another relayed session or stream")]
+    TooManySessions,
     /// There is no room for another peer.
     #[error("there is no room for another peer")]
     TooManyPeers,

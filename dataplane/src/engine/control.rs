@@ -18,7 +18,7 @@ impl Engine {
     pub fn handle_command(&mut self, command: Command, now: Instant) -> Result<(), CommandError> {
         let outcome = match command {
             Command::SetPeer(config) => self.set_peer(config, now),
-            Command::RemovePeer(key) => self.remove_peer(&key),
+            Command::RemovePeer(key) => self.remove_peer(&key, now),
             Command::SetCandidates { peer, candidates } => self.set_candidates(&peer, candidates, now),
             Command::SetRules { peer, rules } => self.remote(&peer).map(|remote| remote.rules = rules),
             Command::SetLocalNetworks(networks) => {
@@ -32,13 +32,27 @@ impl Engine {
                 self.network_changed(now);
                 Ok(())
             }
+            Command::AddRelay { peer, relay, session } => self.add_relay(&peer, &relay, session, now),
+            Command::RemoveRelay { peer, session } => {
+                self.remove_relay(&peer, session, now);
+                Ok(())
+            }
+            Command::AddForward { session, between } => self.add_forward(session, between),
+            Command::RemoveForward { session } => {
+                self.forwards.remove(session);
+                Ok(())
+            }
+            Command::SetQuota(quota) => {
+                self.forwards.set_quota(quota, now);
+                Ok(())
+            }
             Command::Ping { peer, token } => self.ping(peer, token, now),
         };
         self.pump_touched(now);
         outcome
     }
 
-    fn remote(&mut self, key: &PublicKey) -> Result<&mut Remote, CommandError> {
+    pub(super) fn remote(&mut self, key: &PublicKey) -> Result<&mut Remote, CommandError> {
         let id = self.peers.by_key(key).ok_or(CommandError::UnknownPeer)?;
         self.remotes.get_mut(id.slot()).and_then(Option::as_mut).ok_or(CommandError::UnknownPeer)
     }
@@ -125,12 +139,14 @@ impl Engine {
         }
     }
 
-    fn remove_peer(&mut self, key: &PublicKey) -> Result<(), CommandError> {
+    fn remove_peer(&mut self, key: &PublicKey, now: Instant) -> Result<(), CommandError> {
         let id = self.peers.remove(key).ok_or(CommandError::UnknownPeer)?;
         self.allowed_ips.retain(id, &BTreeSet::new());
         self.timers.forget(id);
         self.touched.retain(|touched| *touched != id);
         self.filter.forget(id);
+        self.forwards.forget(id);
+        self.forget_detours(id, now);
         while let Some(lost) = self.pings.abandon(id) {
             self.out.event(Event::PingTimedOut { peer: lost.key, token: lost.token });
         }

@@ -43,8 +43,24 @@ reasons! {
     Unknown = "datagram_unknown",
     /// QUIC that reached the engine: the sockets keep it apart, so this is a fault of ours.
     Quic = "datagram_quic",
-    /// A relayed datagram, and we are no relay.
+    /// A relayed datagram of a session that is not ours to relay or to receive.
     Relayed = "datagram_relayed",
+    /// A relayed datagram that is malformed, or holds something that is not relayed.
+    RelayMalformed = "relay_malformed",
+    /// A relayed datagram that came from where no device of its session has proved itself.
+    RelayUnproven = "relay_unproven",
+    /// To be relayed: the other end of the session has no verified path.
+    RelayNoPath = "relay_no_path",
+    /// To be relayed: its sender sends more packets a second than we relay for it.
+    RelayOverRate = "relay_over_rate",
+    /// To be relayed: its sender has used up what we relay for it in a day.
+    RelayOverDay = "relay_over_day",
+    /// Came through a session or a stream that belongs to another peer than the one it is from.
+    ForeignDetour = "detour_foreign",
+    /// A datagram from a stream that has ended.
+    StreamUnknown = "stream_unknown",
+    /// A stream had no room for a datagram.
+    StreamFull = "stream_full",
     /// A datagram that claims to come from an address inside the mesh: a tunnel within the tunnel.
     ThroughTunnel = "datagram_through_tunnel",
     /// A probe under a tag of no peer.

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::drops::Drops;
-use crate::path::PathInfo;
+use crate::path::{PairReport, PathInfo};
+use crate::relay::Forwarding;
 use crate::wg::PublicKey;
 
 /// Something the daemon may want to act on.
@@ -54,6 +55,8 @@ pub struct Snapshot {
     pub peers: Vec<PeerSnapshot>,
     /// What was dropped and why, since the start.
     pub drops: Drops,
+    /// What we relay for others.
+    pub forwarding: Forwarding,
 }
 
 /// The state of a peer at one moment.
@@ -69,4 +72,6 @@ pub struct PeerSnapshot {
     pub tx_bytes: u64,
     /// When its last handshake was complete.
     pub last_handshake: Option<Instant>,
+    /// Every way to it that is known, used or not.
+    pub pairs: Vec<PairReport>,
 }

@@ -1,6 +1,6 @@
 //! From the sockets: datagram → peer → opened packet → source check → filter → TUN device.
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::time::Instant;
 
 use super::drops::Drop;
@@ -9,22 +9,38 @@ use super::{COUNT_PERIOD, Engine, HEAD_ROOM};
 use crate::filter::Verdict;
 use crate::packet::IpPacket;
 use crate::packet::icmp::EchoReply;
-use crate::path;
+use crate::path::{self, Route};
 use crate::wg::{Kind, OpenError, Opened, PeerId, Screened, WORKSPACE, receiver_index};
 
 use super::event::Event;
-use super::transmit::Transmit;
+use super::via::Via;
 
 impl Engine {
     /// Datagrams from one sender, each `stride` bytes long, the last one perhaps shorter: what one receive call
     /// with UDP GRO returns. QUIC must have been taken out. Drain the `poll_*` methods afterwards.
-    pub fn handle_datagrams(&mut self, from: SocketAddr, contents: &[u8], stride: usize, now: Instant) {
-        if self.is_ours(from.ip()) || self.allowed_ips.is_tunnel_address(from.ip()) {
+    pub fn handle_datagrams(&mut self, from: impl Into<Via>, contents: &[u8], stride: usize, now: Instant) {
+        let from = from.into();
+        let is_inside =
+            |address: IpAddr| self.is_ours(address) || self.allowed_ips.is_tunnel_address(address);
+        if from.address().is_some_and(|address| is_inside(address.ip())) {
             let datagrams = contents.len().div_ceil(stride.max(1));
             return self.out.drops.add(Drop::ThroughTunnel, datagrams);
         }
-        for datagram in contents.chunks(stride.max(1)) {
-            if let Err(reason) = self.receive(from, datagram, now) {
+        if let Via::Stream { id } = from
+            && !self.detours.has_stream(id)
+        {
+            return self.out.drops.add(Drop::StreamUnknown, contents.len().div_ceil(stride.max(1)));
+        }
+        let mut rest = contents;
+        while !rest.is_empty() {
+            let (datagram, others) = rest.split_at(stride.clamp(1, rest.len()));
+            if Kind::of(datagram) == Kind::Relayed {
+                let taken = self.handle_frames(from, rest, stride, now);
+                rest = rest.get(taken..).unwrap_or_default();
+                continue;
+            }
+            rest = others;
+            if let Err(reason) = self.receive(from.route(), datagram, now) {
                 self.out.drops.count(reason);
             }
         }
@@ -32,11 +48,11 @@ impl Engine {
     }
 
     /// A single datagram. Drain the `poll_*` methods afterwards.
-    pub fn handle_datagram(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) {
+    pub fn handle_datagram(&mut self, from: impl Into<Via>, datagram: &[u8], now: Instant) {
         self.handle_datagrams(from, datagram, datagram.len(), now);
     }
 
-    fn receive(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) -> Result<(), Drop> {
+    pub(super) fn receive(&mut self, from: Route, datagram: &[u8], now: Instant) -> Result<(), Drop> {
         match Kind::of(datagram) {
             Kind::Initiation => {
                 let id = self.initiator(from, datagram, now)?;
@@ -60,23 +76,28 @@ impl Engine {
     }
 
     /// Who sent this initiation, if it may be answered at all.
-    fn initiator(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) -> Result<PeerId, Drop> {
+    fn initiator(&mut self, from: Route, datagram: &[u8], now: Instant) -> Result<PeerId, Drop> {
         if !self.timers.is_set(Timer::Handshakes, None) {
             self.timers.set(Timer::Handshakes, None, Some(now + COUNT_PERIOD));
         }
         let mut cookie = Vec::new();
-        match self.device.screen(from.ip(), datagram, &mut cookie) {
+        match self.device.screen(from.stand_in(), datagram, &mut cookie) {
             Screened::From(key) if key == self.public_key => Err(Drop::HandshakeOwnKey),
             Screened::From(key) => self.peers.by_key(&key).ok_or(Drop::HandshakeUnknownKey),
             Screened::Challenged => {
-                self.out.transmits.push_back(Transmit::single(from, cookie));
+                if let Some(way) = self.way_back(from) {
+                    self.out.transmits.push_back(way.single(cookie));
+                }
                 Err(Drop::HandshakeChallenged)
             }
             Screened::Refused => Err(Drop::HandshakeRefused),
         }
     }
 
-    fn open(&mut self, id: PeerId, from: SocketAddr, datagram: &[u8], now: Instant) -> Result<(), Drop> {
+    fn open(&mut self, id: PeerId, from: Route, datagram: &[u8], now: Instant) -> Result<(), Drop> {
+        if !self.detours.leads_to(from, id) {
+            return Err(Drop::ForeignDetour);
+        }
         let Some(remote) = self.remotes.get_mut(id.slot()).and_then(Option::as_mut) else {
             return Err(Drop::NoSession);
         };
@@ -85,9 +106,9 @@ impl Engine {
         let mut buffer = self.out.packets.take();
         buffer.resize(HEAD_ROOM + datagram.len().max(WORKSPACE), 0);
         let plain = buffer.get_mut(HEAD_ROOM..).unwrap_or_default();
-        let opened = remote.peer.tunnel.open(from.ip(), datagram, plain, &mut self.out.answers, now);
+        let opened = remote.peer.tunnel.open(from.stand_in(), datagram, plain, &mut self.out.answers, now);
         // Answers of a handshake go where the message came from, whatever path will be chosen.
-        self.out.transmits.extend(self.out.answers.drain(..).map(|answer| Transmit::single(from, answer)));
+        remote.send_answers_to(from, &mut self.out);
         match opened {
             Ok(Opened::Packet(_) | Opened::Keepalive | Opened::Handshake) => remote.hear(from, now),
             Ok(Opened::Cookie | Opened::Challenged) | Err(_) => {}
@@ -157,9 +178,12 @@ impl Engine {
         }
     }
 
-    fn probe(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) -> Result<(), Drop> {
+    fn probe(&mut self, from: Route, datagram: &[u8], now: Instant) -> Result<(), Drop> {
         let id = path::probe::peek(datagram).and_then(|tag| self.tags.get(&tag).copied());
         let id = id.ok_or(Drop::ProbeUnknown)?;
+        if !self.detours.leads_to(from, id) {
+            return Err(Drop::ForeignDetour);
+        }
         let Some(remote) = self.remotes.get_mut(id.slot()).and_then(Option::as_mut) else {
             return Err(Drop::ProbeUnknown);
         };
@@ -178,7 +202,7 @@ impl Engine {
 
     /// A datagram for a session we do not have came from where a peer is known to be: it did not notice that we
     /// were restarted. Waiting for it to notice takes 15 s; a handshake of ours takes one round trip.
-    fn revive(&mut self, from: SocketAddr) {
+    fn revive(&mut self, from: Route) {
         let Some(id) = self.neighbours.get(&from).copied() else {
             return;
         };

@@ -33,8 +33,10 @@
 
 mod command;
 mod control;
+mod detours;
 mod drops;
 mod event;
+mod forwarding;
 mod inbound;
 mod outbound;
 mod output;
@@ -42,12 +44,13 @@ mod ping;
 mod remote;
 mod timers;
 mod transmit;
+mod via;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -56,11 +59,15 @@ pub use drops::{Drop, Drops};
 pub use event::{Event, PeerSnapshot, Snapshot};
 pub use timers::Timer;
 pub use transmit::Transmit;
+pub use via::Via;
 
 use crate::filter::Filter;
 use crate::packet::IpPacket;
 use crate::packet::icmp::Unreachable;
+use crate::path::Route;
+use crate::relay::Forwards;
 use crate::wg::{AllowedIps, Device, PeerId, Peers, PublicKey};
+use detours::Detours;
 use outbound::ErrorBudget;
 use output::Output;
 use ping::Pings;
@@ -84,16 +91,18 @@ pub struct Engine {
     allowed_ips: AllowedIps,
     /// Whose probes carry which tag.
     tags: BTreeMap<[u8; 8], PeerId>,
-    /// Where authentic probes came from last: one address a peer.
-    neighbours: BTreeMap<SocketAddr, PeerId>,
+    /// How authentic probes came last: one route a peer.
+    neighbours: BTreeMap<Route, PeerId>,
     /// The networks of this machine's interfaces.
     networks: Arc<[(IpAddr, u8)]>,
+    detours: Detours,
+    forwards: Forwards,
     filter: Filter<PeerId>,
     pings: Pings,
     timers: Timers,
     errors: ErrorBudget,
     /// Peers to be pumped at the end of the batch.
-    touched: Vec<PeerId>,
+    touched: VecDeque<PeerId>,
     out: Output,
 }
 
@@ -109,11 +118,13 @@ impl Engine {
             tags: BTreeMap::new(),
             neighbours: BTreeMap::new(),
             networks: Arc::default(),
+            detours: Detours::default(),
+            forwards: Forwards::default(),
             filter: Filter::default(),
             pings: Pings::new(config.seed),
             timers: Timers::default(),
             errors: ErrorBudget::new(now),
-            touched: Vec::new(),
+            touched: VecDeque::new(),
             out: Output::new(),
             config,
         }
@@ -185,8 +196,13 @@ impl Engine {
             rx_bytes: remote.peer.rx_bytes,
             tx_bytes: remote.peer.tx_bytes,
             last_handshake: remote.peer.tunnel.established(),
+            pairs: remote.path.report().collect(),
         };
-        Snapshot { peers: peers.map(of).collect(), drops: self.out.drops.clone() }
+        Snapshot {
+            peers: peers.map(of).collect(),
+            drops: self.out.drops.clone(),
+            forwarding: self.forwards.report(),
+        }
     }
 
     fn is_ours(&self, address: IpAddr) -> bool {
@@ -197,17 +213,19 @@ impl Engine {
         if let Some(remote) = self.remotes.get_mut(id.slot()).and_then(Option::as_mut)
             && !std::mem::replace(&mut remote.touched, true)
         {
-            self.touched.push(id);
+            self.touched.push_back(id);
         }
     }
 
     /// The end of a batch: everything that became possible for the peers it concerned is done now.
     fn pump_touched(&mut self, now: Instant) {
         let mtu = usize::from(self.config.mtu);
-        for id in self.touched.drain(..) {
+        // Pumping one peer may touch its relays, and a relay that was found or lost those it relays to.
+        while let Some(id) = self.touched.pop_front() {
             if let Some(remote) = self.remotes.get_mut(id.slot()).and_then(Option::as_mut) {
                 remote.touched = false;
                 remote.pump(mtu, &mut self.out, &mut self.timers, now);
+                self.follow_detours(id, now);
             }
         }
     }

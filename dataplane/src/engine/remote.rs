@@ -1,7 +1,6 @@
 //! One peer and everything that is done for it: tunnel, path, rules, and the packets that wait.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::drops::Drop;
@@ -9,8 +8,9 @@ use super::event::Event;
 use super::output::Output;
 use super::timers::{Timer, Timers};
 use super::transmit::Transmit;
+use super::via::{Via, Way};
 use crate::filter::Rules;
-use crate::path;
+use crate::path::{self, Route};
 use crate::wg::{OVERHEAD, Peer, PeerId};
 
 /// How many packets wait for a path or a session: the first window of a few TCP connections (10 segments each,
@@ -32,10 +32,10 @@ pub(super) struct Remote {
     /// Nothing at all until they are set.
     pub(super) rules: Rules,
     pub(super) preshared_key: Option<[u8; 32]>,
-    /// Where an authentic datagram came from last, and when.
-    pub(super) heard: Option<(SocketAddr, Instant)>,
-    /// Where an authentic probe came from last.
-    pub(super) neighbour: Option<SocketAddr>,
+    /// How an authentic datagram came last, and when.
+    pub(super) heard: Option<(Route, Instant)>,
+    /// How an authentic probe came last.
+    pub(super) neighbour: Option<Route>,
     /// It uses a session that we have lost: make a new one though we have nothing to send.
     pub(super) revive: bool,
     /// In the list of those to be pumped at the end of the batch.
@@ -46,6 +46,14 @@ pub(super) struct Remote {
     waiting_since: Option<Instant>,
     wanted_at: Option<Instant>,
     run: Option<Transmit>,
+    /// The relays on its routes: the session, the relay, and what leads to the relay now.
+    relays: Vec<(u64, PeerId, Option<Via>)>,
+    /// Relays that are needed to send to it, and whether at once.
+    calls: Vec<(PeerId, bool)>,
+    /// Each batch calls the relays once.
+    called_at: Option<Instant>,
+    /// It is needed as a relay and has no path.
+    is_called: bool,
 }
 
 impl Remote {
@@ -65,20 +73,24 @@ impl Remote {
             waiting_since: None,
             wanted_at: None,
             run: None,
+            relays: Vec::new(),
+            calls: Vec::new(),
+            called_at: None,
+            is_called: false,
         }
     }
 
     /// Send an inner packet: now if there is a path and a session, else as soon as there is.
     pub(super) fn carry(&mut self, packet: &[u8], mtu: usize, out: &mut Output, now: Instant) {
         self.sending = true;
-        let endpoint = self.path.best().filter(|_| self.waiting.is_empty() && self.peer.tunnel.is_ready());
-        if endpoint.is_none_or(|endpoint| !self.seal(packet, endpoint, mtu, out, now)) {
+        let route = self.path.best().filter(|_| self.waiting.is_empty() && self.peer.tunnel.is_ready());
+        if route.is_none_or(|route| !self.seal(packet, route, mtu, out, now)) {
             self.wait(packet, out, now);
         }
     }
 
     /// Take note that the peer sent something authentic from `from`.
-    pub(super) fn hear(&mut self, from: SocketAddr, now: Instant) {
+    pub(super) fn hear(&mut self, from: Route, now: Instant) {
         if self.heard != Some((from, now)) {
             self.heard = Some((from, now));
             self.path.handle_authenticated_packet(from, now);
@@ -93,10 +105,17 @@ impl Remote {
 
     /// Do whatever has become possible or due, and say when to come again.
     pub(super) fn pump(&mut self, mtu: usize, out: &mut Output, timers: &mut Timers, now: Instant) {
-        if std::mem::take(&mut self.sending) {
+        let sending = std::mem::take(&mut self.sending);
+        if sending {
             self.path.want(now);
         }
+        if sending || !self.waiting.is_empty() {
+            self.call_relays(now);
+        }
         self.pump_path(out);
+        if std::mem::take(&mut self.is_called) && self.path.best().is_none() {
+            self.ask_for_candidates(out, now);
+        }
         if !self.waiting.is_empty() || self.revive {
             self.pump_waiting(mtu, out, now);
         }
@@ -134,17 +153,23 @@ impl Remote {
             });
         }
         while let Some(probe) = self.path.poll_transmit() {
-            out.transmits.push_back(Transmit::single(probe.to, probe.datagram.to_vec()));
+            let Some(way) = self.way(probe.route) else {
+                out.drops.count(Drop::NoPath);
+                continue;
+            };
+            if let Route::Relay { session } = probe.route
+                && let Some((_, relay, _)) = self.relays.iter().find(|(known, ..)| *known == session)
+            {
+                self.calls.push((*relay, false));
+            }
+            out.transmits.push_back(way.single(probe.datagram.to_vec()));
         }
     }
 
     fn pump_waiting(&mut self, mtu: usize, out: &mut Output, now: Instant) {
-        let Some(endpoint) = self.path.best() else {
+        let Some(route) = self.path.best() else {
             self.path.want(now);
-            if self.wanted_at.is_none_or(|at| now.saturating_duration_since(at) >= WANT_AGAIN) {
-                self.wanted_at = Some(now);
-                out.event(Event::WantCandidates { peer: self.peer.key });
-            }
+            self.ask_for_candidates(out, now);
             return;
         };
         self.revive = false;
@@ -153,7 +178,7 @@ impl Remote {
             return;
         }
         while let Some(packet) = self.waiting.pop_front() {
-            if !self.seal(&packet, endpoint, mtu, out, now) {
+            if !self.seal(&packet, route, mtu, out, now) {
                 self.waiting.push_front(packet);
                 return;
             }
@@ -162,25 +187,70 @@ impl Remote {
         self.waiting_since = None;
     }
 
+    fn ask_for_candidates(&mut self, out: &mut Output, now: Instant) {
+        if self.wanted_at.is_none_or(|at| now.saturating_duration_since(at) >= WANT_AGAIN) {
+            self.wanted_at = Some(now);
+            out.event(Event::WantCandidates { peer: self.peer.key });
+        }
+    }
+
+    /// How datagrams are sent on a route.
+    pub(super) fn way(&self, route: Route) -> Option<Way> {
+        match route {
+            Route::Udp { .. } | Route::Stream { .. } => Some(Way { via: Via::of(route)?, session: None }),
+            Route::Relay { session } => {
+                let (.., via) = self.relays.iter().find(|(known, ..)| *known == session)?;
+                Some(Way { via: (*via)?, session: Some(session) })
+            }
+        }
+    }
+
+    /// Through which relays it may be reached.
+    pub(super) fn relays_mut(&mut self) -> &mut Vec<(u64, PeerId, Option<Via>)> {
+        self.called_at = None;
+        &mut self.relays
+    }
+
+    /// The relays that are needed to reach it, and whether at once. To be given back empty.
+    pub(super) fn calls_mut(&mut self) -> &mut Vec<(PeerId, bool)> {
+        &mut self.calls
+    }
+
+    /// It relays for us and is needed: at once, or as a reserve.
+    pub(super) fn call(&mut self, at_once: bool, now: Instant) {
+        if at_once {
+            self.is_called = true;
+            self.path.want(now);
+        } else {
+            self.path.keep(now);
+        }
+    }
+
+    fn call_relays(&mut self, now: Instant) {
+        if self.called_at == Some(now) {
+            return;
+        }
+        self.called_at = Some(now);
+        let best = self.path.best();
+        let needed = |session: u64| best.is_none_or(|best| best == Route::Relay { session });
+        self.calls.extend(self.relays.iter().map(|(session, relay, _)| (*relay, needed(*session))));
+    }
+
     /// Seal into the run of this batch. False: the session is gone.
-    fn seal(
-        &mut self,
-        packet: &[u8],
-        endpoint: SocketAddr,
-        mtu: usize,
-        out: &mut Output,
-        now: Instant,
-    ) -> bool {
+    fn seal(&mut self, packet: &[u8], route: Route, mtu: usize, out: &mut Output, now: Instant) -> bool {
+        let Some(way) = self.way(route) else { return false };
         let padded = packet.len().next_multiple_of(PADDING).min(mtu.max(packet.len()));
-        let length = padded + OVERHEAD;
-        if !self.run.as_ref().is_some_and(|run| run.accepts(endpoint, length)) {
+        let length = padded + OVERHEAD + way.overhead();
+        if !self.run.as_ref().is_some_and(|run| run.accepts(way.via, length)) {
             self.finish_run(out);
         }
         let run = self.run.get_or_insert_with(|| Transmit {
-            destination: endpoint,
+            destination: way.via,
             segment_size: length,
             contents: out.runs.take(),
         });
+        let start = run.contents.len();
+        way.begin(&mut run.contents);
         let sealed = if padded == packet.len() {
             self.peer.tunnel.seal(packet, &mut run.contents, &mut out.answers, now)
         } else {
@@ -191,6 +261,8 @@ impl Remote {
         };
         if sealed.is_ok() {
             self.peer.tx_bytes += packet.len() as u64;
+        } else {
+            run.contents.truncate(start);
         }
         sealed.is_ok()
     }
@@ -212,13 +284,25 @@ impl Remote {
         if out.answers.is_empty() {
             return;
         }
-        let Some(endpoint) = self.path.best() else {
-            out.drops.add(Drop::NoPath, out.answers.len());
-            out.answers.clear();
-            return;
-        };
         // A handshake message overtakes the run of this batch, which belongs to the session before it.
-        out.transmits.extend(out.answers.drain(..).map(|answer| Transmit::single(endpoint, answer)));
+        match self.path.best() {
+            Some(route) => self.send_answers_to(route, out),
+            None => {
+                out.drops.add(Drop::NoPath, out.answers.len());
+                out.answers.clear();
+            }
+        }
+    }
+
+    /// Send what a tunnel answered by a certain route.
+    pub(super) fn send_answers_to(&self, route: Route, out: &mut Output) {
+        match self.way(route) {
+            Some(way) => out.transmits.extend(out.answers.drain(..).map(|answer| way.single(answer))),
+            None => {
+                out.drops.add(Drop::NoPath, out.answers.len());
+                out.answers.clear();
+            }
+        }
     }
 
     fn finish_run(&mut self, out: &mut Output) {

@@ -1,6 +1,6 @@
 //! Runs of equal-sized datagrams to one destination: what UDP GSO sends in one call.
 
-use std::net::SocketAddr;
+use super::via::Via;
 
 /// How many datagrams a run may hold: the kernel's `UDP_MAX_SEGMENTS` was 64 before Linux 6.9.
 const MAX_SEGMENTS: usize = 64;
@@ -15,8 +15,8 @@ pub(crate) const CAPACITY: usize = 1 << 16;
 /// [`super::Engine::recycle`] after sending.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transmit {
-    /// Where to, from the socket of its family.
-    pub destination: SocketAddr,
+    /// Where to, and by what.
+    pub destination: Via,
     /// Length of each datagram in bytes.
     pub segment_size: usize,
     /// The datagrams, end to end.
@@ -25,12 +25,12 @@ pub struct Transmit {
 
 impl Transmit {
     /// A single datagram.
-    pub(crate) const fn single(destination: SocketAddr, contents: Vec<u8>) -> Self {
+    pub(crate) const fn single(destination: Via, contents: Vec<u8>) -> Self {
         Self { destination, segment_size: contents.len(), contents }
     }
 
     /// Whether a datagram of `length` bytes to `destination` may be appended.
-    pub(crate) fn accepts(&self, destination: SocketAddr, length: usize) -> bool {
+    pub(crate) fn accepts(&self, destination: Via, length: usize) -> bool {
         self.destination == destination
             && length <= self.segment_size
             && self.contents.len().is_multiple_of(self.segment_size)

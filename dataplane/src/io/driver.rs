@@ -15,9 +15,10 @@ use tokio::time::{Instant as Deadline, Sleep};
 
 use super::clock;
 use super::handle::{CommandFailed, Handle, Order};
-use super::tun::Tun;
+use super::streams::Streams;
+use super::tun::{Tun, is_gone};
 use super::udp::{Sent, SharedUdp};
-use crate::engine::{Drop as Reason, Engine, Event, Transmit};
+use crate::engine::{Drop as Reason, Engine, Event, Transmit, Via};
 use crate::wg::Kind;
 
 /// Commands that may wait.
@@ -78,6 +79,7 @@ struct Socket {
 
 struct Attached {
     engine: Engine,
+    streams: Streams,
     /// None once the device was taken away from us.
     tun: Option<Tun>,
     /// None once that was told.
@@ -122,6 +124,10 @@ impl Turns {
                 busy |= self.receive(socket);
                 self.flush().await;
             }
+            if let Some(Attached { engine, streams, .. }) = &mut self.attached {
+                busy |= streams.receive(engine, clock::now());
+                self.flush().await;
+            }
             for _ in 0..TUN_READS {
                 if !self.read_tun() {
                     break;
@@ -147,7 +153,8 @@ impl Turns {
                 let (engine, tun) = *both;
                 let opened = tun.open().map(|tun| {
                     let (gone, told) = oneshot::channel();
-                    self.attached = Some(Attached { engine, tun: Some(tun), gone: Some(gone) });
+                    let streams = Streams::default();
+                    self.attached = Some(Attached { engine, streams, tun: Some(tun), gone: Some(gone) });
                     told
                 });
                 let _ = answer.send(opened);
@@ -160,6 +167,16 @@ impl Turns {
                 let outcome = match &mut self.attached {
                     Some(attached) => {
                         attached.engine.handle_command(command, clock::now()).map_err(Into::into)
+                    }
+                    None => Err(CommandFailed::Detached),
+                };
+                self.flush().await;
+                let _ = answer.send(outcome);
+            }
+            Order::AddStream(stream, answer) => {
+                let outcome = match &mut self.attached {
+                    Some(Attached { engine, streams, .. }) => {
+                        streams.add(*stream, engine, clock::now()).map_err(Into::into)
                     }
                     None => Err(CommandFailed::Detached),
                 };
@@ -209,7 +226,7 @@ impl Turns {
     /// One read of the TUN device. False: there was nothing, or what was read before must be sent first.
     fn read_tun(&mut self) -> bool {
         let congested = self.sockets.iter().any(|socket| !socket.blocked.is_empty());
-        let Some(Attached { engine, tun, gone }) = &mut self.attached else {
+        let Some(Attached { engine, tun, gone, .. }) = &mut self.attached else {
             return false;
         };
         let Some(device) = tun.as_mut().filter(|_| !congested) else {
@@ -259,11 +276,14 @@ impl Turns {
                 }
             }
         }
-        let Some(Attached { engine, tun, .. }) = &mut self.attached else {
+        let Some(Attached { engine, streams, tun, .. }) = &mut self.attached else {
             return;
         };
         while let Some(run) = engine.poll_transmit() {
-            send(&mut self.sockets, engine, run);
+            match run.destination {
+                Via::Stream { .. } => streams.send(run, engine),
+                Via::Socket { .. } => send(&mut self.sockets, engine, run),
+            }
         }
         let batch = &mut self.bench.batch;
         while let Some(packet) = engine.poll_tun() {
@@ -300,7 +320,16 @@ impl Turns {
             });
             if ready.count() > 0 { Poll::Ready(()) } else { Poll::Pending }
         });
-        let tun = self.attached.as_mut().and_then(|attached| attached.tun.as_mut()).filter(|_| !congested);
+        let (tun, streams) = match &mut self.attached {
+            Some(Attached { tun, streams, .. }) => (tun.as_mut().filter(|_| !congested), Some(streams)),
+            None => (None, None),
+        };
+        let stream_ready = async {
+            match streams {
+                Some(streams) => poll_fn(|cx| streams.poll_ready(cx)).await,
+                None => std::future::pending().await,
+            }
+        };
         let tun_ready = async {
             match tun {
                 // The read that follows finds out about errors.
@@ -311,6 +340,7 @@ impl Turns {
         let order = tokio::select! {
             order = self.inbox.recv() => order,
             () = socket_ready => return ControlFlow::Continue(()),
+            () = stream_ready => return ControlFlow::Continue(()),
             () = tun_ready => return ControlFlow::Continue(()),
             () = self.sleep.as_mut() => return ControlFlow::Continue(()),
         };
@@ -334,8 +364,13 @@ fn deliver(
 }
 
 fn send(sockets: &mut [Socket], engine: &mut Engine, run: Transmit) {
+    // Socket 0 is the shared one of its family; there are no others yet.
+    let to = match run.destination {
+        Via::Socket { socket: 0, address } => Some(address),
+        Via::Socket { .. } | Via::Stream { .. } => None,
+    };
     let same_family = |socket: &&mut Socket| {
-        socket.udp.local_addr().is_ok_and(|address| address.is_ipv4() == run.destination.is_ipv4())
+        to.is_some_and(|to| socket.udp.local_addr().is_ok_and(|own| own.is_ipv4() == to.is_ipv4()))
     };
     let segments = run.segments().count();
     let Some(socket) = sockets.iter_mut().find(same_family) else {
@@ -361,12 +396,4 @@ fn settle(attached: Option<&mut Attached>, run: Transmit, lost: usize) {
         engine.count(Reason::SendFailed, lost);
         engine.recycle(run.contents);
     }
-}
-
-/// The errors of a device that will never work again: "file descriptor in bad state" (deleted) and "no such device".
-fn is_gone(error: &io::Error) -> bool {
-    const EBADF: i32 = 9;
-    const ENODEV: i32 = 19;
-    const EBADFD: i32 = 77;
-    matches!(error.raw_os_error(), Some(EBADF | ENODEV | EBADFD))
 }

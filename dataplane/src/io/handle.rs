@@ -1,9 +1,13 @@
 //! How the daemon speaks to the driver thread.
 
+use std::net::SocketAddr;
+
 use tokio::sync::{mpsc, oneshot};
 
+use super::streams::NewStream;
 use super::tun::TunDevice;
 use crate::engine::{Command, CommandError, Engine, Snapshot};
+use crate::wg::PublicKey;
 
 /// The driver thread has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,6 +38,7 @@ pub(super) enum Order {
     Attach(Box<(Engine, TunDevice)>, oneshot::Sender<std::io::Result<TunGone>>),
     Detach(oneshot::Sender<()>),
     Command(Command, oneshot::Sender<Result<(), CommandFailed>>),
+    AddStream(Box<NewStream>, oneshot::Sender<Result<(), CommandFailed>>),
     Snapshot(oneshot::Sender<Option<Snapshot>>),
     Shutdown(oneshot::Sender<()>),
 }
@@ -64,6 +69,20 @@ impl Handle {
     /// Have the engine carry out a command.
     pub async fn command(&self, command: Command) -> Result<(), CommandFailed> {
         self.ask(|answer| Order::Command(command, answer)).await?
+    }
+
+    /// Let the engine reach `peer` in a stream over TCP that leads to `address`: datagrams for it go into `outgoing`, and
+    /// those that come out of `incoming` are from it. What does not fit is dropped. Closing either ends the stream, and so
+    /// does the engine when it is detached.
+    pub async fn add_stream(
+        &self,
+        peer: PublicKey,
+        address: SocketAddr,
+        outgoing: mpsc::Sender<Vec<u8>>,
+        incoming: mpsc::Receiver<Vec<u8>>,
+    ) -> Result<(), CommandFailed> {
+        let stream = Box::new(NewStream { peer, address, outgoing, incoming });
+        self.ask(|answer| Order::AddStream(stream, answer)).await?
     }
 
     /// How things stand. None while no engine is attached.

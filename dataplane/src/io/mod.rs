@@ -15,6 +15,9 @@
 //!              └───────────────────────────── events ─────────────────────────────┴──> Receiver<Event>
 //! ```
 //!
+//! A stream over TCP comes in as two channels of datagrams ([`Handle::add_stream`]) and is to the engine one more thing to
+//! send by.
+//!
 //! Every queue is bounded: commands 256, events 1024, QUIC datagrams 1024 a socket, runs waiting for a full socket
 //! buffer 64. While a socket buffer is full the TUN device is not read, so pressure reaches the kernel's own
 //! queue, which knows how to drop. A turn of the loop takes at most one batch from every source, so that none starves.
@@ -28,6 +31,7 @@ mod driver;
 mod handle;
 mod lane;
 mod memory;
+mod streams;
 mod tun;
 mod udp;
 

@@ -12,6 +12,7 @@ use super::*;
 use crate::engine::{Command, Config, Drop, Engine, Event, PeerConfig};
 use crate::filter::Rules;
 use crate::packet::icmp::echo_request;
+use crate::path::Kind;
 use crate::wg::PrivateKey;
 
 const MTU: u16 = 1420;
@@ -197,6 +198,54 @@ async fn a_ping_crosses_both_drivers() {
         }
     };
     assert_eq!(timeout(PATIENCE, found).await.unwrap(), two.address);
+}
+
+#[tokio::test]
+async fn packets_cross_in_a_stream_and_its_end_is_noticed() {
+    let (mut one, mut two) = (node(1, false).await, node(2, false).await);
+    let nowhere: SocketAddr = (Ipv4Addr::LOCALHOST, 1).into();
+    introduce(&one, 2, nowhere).await;
+    introduce(&two, 1, nowhere).await;
+    let ((to_two, from_one), (to_one, from_two)) = (mpsc::channel(64), mpsc::channel(64));
+    let there: SocketAddr = (Ipv4Addr::LOCALHOST, 443).into();
+    one.handle.add_stream(private(2).public(), there, to_two, from_two).await.unwrap();
+    two.handle.add_stream(private(1).public(), there, to_one, from_one).await.unwrap();
+    for number in 0..20 {
+        assert!(one.tun.send(packet(1, 2, number)).await);
+        assert_eq!(receive(&mut two).await, packet(1, 2, number));
+        assert!(two.tun.send(packet(2, 1, number)).await);
+        assert_eq!(receive(&mut one).await, packet(2, 1, number));
+    }
+    let path = one.handle.snapshot().await.unwrap().unwrap().peers[0].path.unwrap();
+    assert_eq!((path.kind, path.endpoint), (Kind::Stream, there));
+    two.handle.detach().await.unwrap();
+    let lost = async {
+        loop {
+            if let Some(Event::PathChanged { path: None, .. }) = one.events.recv().await {
+                return;
+            }
+        }
+    };
+    timeout(PATIENCE, lost).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stream_that_nobody_reads_loses_datagrams_and_stops_nobody() {
+    let one = node(1, false).await;
+    introduce(&one, 2, (Ipv4Addr::LOCALHOST, 1).into()).await;
+    let (to_two, mut from_one) = mpsc::channel(1);
+    let (_to_one, from_two) = mpsc::channel(1);
+    let there: SocketAddr = (Ipv4Addr::LOCALHOST, 443).into();
+    one.handle.add_stream(private(2).public(), there, to_two, from_two).await.unwrap();
+    let full = async {
+        while one.handle.snapshot().await.unwrap().unwrap().drops.get(Drop::StreamFull) == 0 {
+            assert!(one.tun.send(packet(1, 2, 1)).await);
+        }
+    };
+    timeout(PATIENCE, full).await.unwrap();
+    assert_eq!(from_one.recv().await.unwrap()[0], 5, "a probe");
+    let unknown = one.handle.add_stream(private(9).public(), there, mpsc::channel(1).0, mpsc::channel(1).1);
+    assert!(matches!(unknown.await, Err(CommandFailed::Refused(_))));
 }
 
 #[test]

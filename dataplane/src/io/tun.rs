@@ -217,3 +217,11 @@ fn explain(error: io::Error, name: Option<&str>) -> TunError {
         _ => TunError::Io(error),
     }
 }
+
+/// The errors of a device that will never work again: "file descriptor in bad state" (deleted) and "no such device".
+pub(super) fn is_gone(error: &io::Error) -> bool {
+    const EBADF: i32 = 9;
+    const ENODEV: i32 = 19;
+    const EBADFD: i32 = 77;
+    matches!(error.raw_os_error(), Some(EBADF | ENODEV | EBADFD))
+}

@@ -96,8 +96,11 @@ impl SharedUdp {
     /// Send a run with one system call if the kernel can, else datagram by datagram.
     pub(super) fn send_run(&self, run: &engine::Transmit) -> Sent {
         let segments = run.contents.len().div_ceil(run.segment_size.max(1));
+        let Some(destination) = run.destination.address() else {
+            return Sent::Done { lost: segments };
+        };
         if segments <= self.max_segments() {
-            match self.try_send(&transmit(run.destination, &run.contents, Some(run.segment_size))) {
+            match self.try_send(&transmit(destination, &run.contents, Some(run.segment_size))) {
                 Ok(()) => return Sent::Done { lost: 0 },
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Sent::Blocked,
                 // A segment longer than the MTU of the link is refused in a run, but fragmented when sent
@@ -108,7 +111,7 @@ impl SharedUdp {
                 Err(_) => return Sent::Done { lost: segments },
             }
         }
-        let single = |datagram| self.try_send(&transmit(run.destination, datagram, None)).is_err();
+        let single = |datagram| self.try_send(&transmit(destination, datagram, None)).is_err();
         Sent::Done { lost: run.segments().filter(|datagram| single(datagram)).count() }
     }
 

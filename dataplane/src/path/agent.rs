@@ -12,7 +12,7 @@ use super::probe::{Codec, Message, ProbeError, ProbeKey};
 use super::random::Random;
 use super::replay::{Freshness, Sessions};
 use super::schedule::{KEEP_ALIVE, Search};
-use super::{Event, PathInfo, Transmit};
+use super::{Event, PathInfo, Route, Transmit};
 
 /// Pings: three rounds to a full list of candidates at once, then 40/s; a search over six candidates stays within it.
 const PINGS: (u32, u32) = (96, 40);
@@ -50,7 +50,7 @@ pub struct Agent {
     /// The networks of this machine's interfaces.
     pub(super) networks: Arc<[(IpAddr, u8)]>,
     /// Where WireGuard sends.
-    pub(super) active: Option<SocketAddr>,
+    pub(super) active: Option<Route>,
     /// Since when `active` is what it is.
     pub(super) active_since: Instant,
     pub(super) challenger: Option<super::choice::Challenger>,
@@ -67,6 +67,8 @@ pub struct Agent {
     pub(super) wanted_at: Option<Instant>,
     /// The last packet in either direction.
     pub(super) used_at: Option<Instant>,
+    /// When it was last said that the path is needed as it is.
+    pub(super) kept_at: Option<Instant>,
     /// The first packet sent since the peer was last heard on the active pair.
     pub(super) waiting_since: Option<Instant>,
     /// When the active pair began to miss answers, and all others were asked.
@@ -106,6 +108,7 @@ impl Agent {
             signalled_at: None,
             wanted_at: None,
             used_at: None,
+            kept_at: None,
             waiting_since: None,
             silent_since: None,
             pings: bucket(PINGS),
@@ -125,7 +128,7 @@ impl Agent {
 
     /// Where WireGuard should send; not verified yet right after roaming.
     #[must_use]
-    pub fn best(&self) -> Option<SocketAddr> {
+    pub fn best(&self) -> Option<Route> {
         self.active
     }
 
@@ -169,7 +172,7 @@ impl Agent {
             self.start_search(now);
         } else if news {
             self.start_search(now);
-        } else if self.active.is_none() && !self.pairs.is_empty() && self.may_search_again(now) {
+        } else if self.is_roundabout() && !self.pairs.is_empty() && self.may_search_again(now) {
             self.search_again(now);
         }
         // The peer may signal because it does not hear us any more.
@@ -216,9 +219,9 @@ impl Agent {
     }
 
     /// A WireGuard packet of this peer came from `from` and was authentic. Cheap when it came over the active pair.
-    pub fn handle_authenticated_packet(&mut self, from: SocketAddr, now: Instant) {
+    pub fn handle_authenticated_packet(&mut self, from: Route, now: Instant) {
         self.advance(now);
-        let Some(from) = usable(from) else { return };
+        let Some(from) = from.usable() else { return };
         self.used_at = Some(now);
         let Some(active) = self.active else {
             self.learn(from, now);
@@ -236,6 +239,13 @@ impl Agent {
             return;
         }
         match known {
+            // A detour is no address that the peer moved to.
+            _ if from.address().is_none() && self.info.is_some() => {
+                if matches!(known, Some((false, _))) {
+                    self.ask(from);
+                }
+                self.doubt_active(now);
+            }
             // The peer uses another of its addresses; that is its choice. Ours stands while it carries, so ask it.
             Some((true, _)) => self.doubt_active(now),
             Some((false, true)) => {}
@@ -256,13 +266,8 @@ impl Agent {
     /// # Errors
     ///
     /// Says why it was refused; then it changed nothing.
-    pub fn handle_probe(
-        &mut self,
-        from: SocketAddr,
-        datagram: &[u8],
-        now: Instant,
-    ) -> Result<(), ProbeError> {
-        let from = usable(from).ok_or(ProbeError::UnusableSource)?;
+    pub fn handle_probe(&mut self, from: Route, datagram: &[u8], now: Instant) -> Result<(), ProbeError> {
+        let from = from.usable().ok_or(ProbeError::UnusableSource)?;
         match self.codec.decode(datagram)? {
             Message::Ping { transaction, session, sequence, challenge } => {
                 let random = &mut self.random;
@@ -277,7 +282,7 @@ impl Agent {
                 }
                 self.advance(now);
                 let challenge = self.sessions.challenge_for(session);
-                self.send(from, &Message::Pong { transaction, challenge, seen: from });
+                self.send(from, &Message::Pong { transaction, challenge, seen: from.seen() });
                 if freshness == Freshness::Fresh {
                     self.handle_fresh_ping(from, now);
                 }
@@ -303,7 +308,7 @@ impl Agent {
         Ok(())
     }
 
-    fn handle_fresh_ping(&mut self, from: SocketAddr, now: Instant) {
+    fn handle_fresh_ping(&mut self, from: Route, now: Instant) {
         self.learn(from, now);
         if let Some(pair) = self.pair_at(from) {
             pair.pinged = Some(now);
@@ -312,8 +317,11 @@ impl Agent {
             // RFC 8445 section 7.3.1.4, triggered checks.
             pair.pending |= unverified && rested;
         }
-        if self.active.is_none() && self.search.is_none() {
-            self.start_search(now);
+        match self.active {
+            None if self.search.is_none() => self.start_search(now),
+            // It may call from a new mapping of its router, which has forgotten the old one.
+            Some(active) if active != from => self.doubt_active(now),
+            Some(_) | None => {}
         }
     }
 
@@ -326,12 +334,12 @@ impl Agent {
         self.silent_since = None;
     }
 
-    pub(super) fn pair_at(&mut self, address: SocketAddr) -> Option<&mut Pair> {
-        self.pairs.iter_mut().find(|pair| pair.address == address)
+    pub(super) fn pair_at(&mut self, route: Route) -> Option<&mut Pair> {
+        self.pairs.iter_mut().find(|pair| pair.route == route)
     }
 
-    pub(super) fn was_heard_within(&self, address: SocketAddr, time: Duration, now: Instant) -> bool {
-        let pair = self.pairs.iter().find(|pair| pair.address == address);
+    pub(super) fn was_heard_within(&self, route: Route, time: Duration, now: Instant) -> bool {
+        let pair = self.pairs.iter().find(|pair| pair.route == route);
         pair.and_then(|pair| pair.heard).is_some_and(|heard| heard + time > now)
     }
 
@@ -343,7 +351,7 @@ impl Agent {
     }
 
     /// Notices a clock that jumped.
-    fn advance(&mut self, now: Instant) {
+    pub(super) fn advance(&mut self, now: Instant) {
         if self.deadline.is_none_or(|deadline| now < deadline + JUMP) {
             return;
         }

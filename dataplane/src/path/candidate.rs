@@ -13,6 +13,8 @@ pub(crate) enum Source {
     Told,
     /// A fresh ping or an authenticated packet came from there (peer-reflexive, RFC 8445 section 5.1.1), last at this time.
     Learned(Instant),
+    /// A relay's session or a stream, since this time.
+    Agreed(Instant),
 }
 
 /// The address in its one form, if probes may go there at all.

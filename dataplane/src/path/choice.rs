@@ -1,12 +1,11 @@
 //! Which pair is active: leaving a dead one quickly, and a good one only for a better that lasts.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::agent::Agent;
 use super::pair::Pair;
 use super::score::{Lead, Score};
-use super::{Event, PathInfo};
+use super::{Event, PathInfo, Route};
 
 /// Unanswered pings after which an unverified active pair gives way to a verified one.
 const UNPROVEN_MISSES: usize = 2;
@@ -20,25 +19,29 @@ const DEAD_SILENCE: Duration = Duration::from_secs(2);
 const SETTLE: Duration = Duration::from_secs(3);
 /// with this many pongs meanwhile.
 const SETTLE_PONGS: u32 = 3;
+/// A direct path that failed within this time is no longer preferred to a detour in haste.
+const FAILED_LATELY: Duration = Duration::from_secs(60);
 /// A lower round trip moves us no more often than this: our own traffic raises the one we use.
 const RTT_DWELL: Duration = Duration::from_secs(30);
-/// A packet from an address that then did not answer pings moves us there again only after this time.
+/// A packet from a route that then did not answer pings moves us there again only after this time.
 const DISTRUST: Duration = Duration::from_secs(30);
 
 /// A pair that has been better than the active one since.
 pub(super) struct Challenger {
-    pub(super) address: SocketAddr,
+    pub(super) route: Route,
     since: Instant,
     /// Its pongs at that time.
     pongs: u32,
+    /// It is a direct path and the active one is a detour: no need to wait.
+    pub(super) hasty: bool,
 }
 
 impl Agent {
     /// A pong came over this pair.
-    pub(super) fn handle_pong(&mut self, address: SocketAddr, now: Instant) {
+    pub(super) fn handle_pong(&mut self, route: Route, now: Instant) {
         match self.active {
-            None => self.activate(address, now),
-            Some(active) if active == address => {
+            None => self.activate(route, now),
+            Some(active) if active == route => {
                 self.waiting_since = None;
                 self.silent_since = None;
                 self.tell(now);
@@ -48,8 +51,8 @@ impl Agent {
     }
 
     /// Moves to this pair, verified or not. A packet leads to an unverified one, and a ping follows.
-    pub(super) fn activate(&mut self, address: SocketAddr, now: Instant) {
-        self.active = Some(address);
+    pub(super) fn activate(&mut self, route: Route, now: Instant) {
+        self.active = Some(route);
         self.active_since = now;
         self.challenger = None;
         self.waiting_since = None;
@@ -60,7 +63,7 @@ impl Agent {
     /// Leaves the active pair if it failed, or if a better one lasts.
     pub(super) fn choose(&mut self, now: Instant) {
         let Some(active) = self.active else { return };
-        let Some(pair) = self.pairs.iter().find(|pair| pair.address == active) else { return };
+        let Some(pair) = self.pairs.iter().find(|pair| pair.route == active) else { return };
         let missed = pair.missed(now);
         let is_dead = missed >= DEAD_MISSES
             && pair.heard.unwrap_or(self.active_since).max(self.active_since) + DEAD_SILENCE <= now;
@@ -90,6 +93,9 @@ impl Agent {
             if missed >= SILENT_MISSES
                 && let Some(other) = self.best_other(now, Some(silent_since))
             {
+                if let Some(pair) = self.pair_at(active) {
+                    pair.failed_at = Some(now);
+                }
                 self.activate(other, now);
             }
             return;
@@ -98,15 +104,16 @@ impl Agent {
     }
 
     /// The second best verified pair.
-    pub(super) fn second_best(&self, now: Instant) -> Option<SocketAddr> {
+    pub(super) fn second_best(&self, now: Instant) -> Option<Route> {
         self.best_other(now, None)
     }
 
     /// The active pair is dead: what else is verified takes over, or the search begins.
-    fn lose(&mut self, active: SocketAddr, now: Instant) {
+    fn lose(&mut self, active: Route, now: Instant) {
         let other = self.best_other(now, self.silent_since).or_else(|| self.best_other(now, None));
         if let Some(pair) = self.pair_at(active) {
             pair.forget();
+            pair.failed_at = Some(now);
         }
         match other {
             Some(other) => self.activate(other, now),
@@ -120,9 +127,16 @@ impl Agent {
         }
     }
 
-    fn consider_better(&mut self, active: SocketAddr, now: Instant) {
+    /// A detour closes: if it is the active pair, what else is verified takes over, or the search begins.
+    pub(super) fn lose_if_active(&mut self, route: Route, now: Instant) {
+        if self.active == Some(route) {
+            self.lose(route, now);
+        }
+    }
+
+    fn consider_better(&mut self, active: Route, now: Instant) {
         let Some(current) =
-            self.pairs.iter().find(|pair| pair.address == active).and_then(|pair| self.score(pair))
+            self.pairs.iter().find(|pair| pair.route == active).and_then(|pair| self.score(pair))
         else {
             return;
         };
@@ -132,36 +146,42 @@ impl Agent {
             Lead::Kind => true,
             Lead::Rtt => dwelt,
         };
-        let fit = |address: SocketAddr| {
-            let pair = self.pairs.iter().find(|pair| pair.address == address && pair.is_fit(now))?;
+        let fit = |route: Route| {
+            let pair = self.pairs.iter().find(|pair| pair.route == route && pair.is_fit(now))?;
             Some((self.score(pair).filter(|score| leads(*score))?, pair.verified?.pongs))
         };
         // The one on trial stays on trial while it leads; another, even better, gets its own later.
         if let Some(challenger) = &self.challenger
-            && let Some((_, pongs)) = fit(challenger.address)
+            && let Some((_, pongs)) = fit(challenger.route)
         {
-            if challenger.since + SETTLE <= now && pongs >= challenger.pongs + SETTLE_PONGS {
-                self.activate(challenger.address, now);
+            if (challenger.hasty || challenger.since + SETTLE <= now)
+                && pongs >= challenger.pongs + SETTLE_PONGS
+            {
+                self.activate(challenger.route, now);
             }
             return;
         }
-        self.challenger = self.best_other(now, None).and_then(|address| {
-            let (_, pongs) = fit(address)?;
-            Some(Challenger { address, since: now, pongs })
+        self.challenger = self.best_other(now, None).and_then(|route| {
+            let (_, pongs) = fit(route)?;
+            let failed = self.pairs.iter().find(|pair| pair.route == route)?.failed_at;
+            let hasty = active.address().is_none()
+                && route.address().is_some()
+                && failed.is_none_or(|at| at + FAILED_LATELY <= now);
+            Some(Challenger { route, since: now, pongs, hasty })
         });
     }
 
     /// The best fit pair that is not active, if asked for among those that answered since a time.
-    fn best_other(&self, now: Instant, answered_since: Option<Instant>) -> Option<SocketAddr> {
+    fn best_other(&self, now: Instant, answered_since: Option<Instant>) -> Option<Route> {
         self.pairs
             .iter()
-            .filter(|pair| Some(pair.address) != self.active && pair.is_fit(now))
+            .filter(|pair| Some(pair.route) != self.active && pair.is_fit(now))
             .filter(|pair| {
                 answered_since.is_none_or(|since| pair.verified.as_ref().is_some_and(|v| v.at >= since))
             })
-            .filter_map(|pair| Some((self.score(pair)?, pair.address)))
+            .filter_map(|pair| Some((self.score(pair)?, pair.route)))
             .min()
-            .map(|(_, address)| address)
+            .map(|(_, route)| route)
     }
 
     fn score(&self, pair: &Pair) -> Option<Score> {
@@ -169,7 +189,7 @@ impl Agent {
     }
 
     /// Tells of the path in use if it is another one than was told last, and keeps its round trip.
-    fn tell(&mut self, now: Instant) {
+    pub(super) fn tell(&mut self, now: Instant) {
         let Some(active) = self.active else {
             if self.info.take().is_some() {
                 self.push_event(Event::Changed(None));
@@ -177,15 +197,23 @@ impl Agent {
             return;
         };
         // Not verified yet: the next pong, or its absence, will tell.
-        let Some(score) =
-            self.pairs.iter().find(|pair| pair.address == active).and_then(|pair| self.score(pair))
-        else {
-            return;
-        };
+        let Some(pair) = self.pairs.iter().find(|pair| pair.route == active) else { return };
+        let Some(score) = self.score(pair) else { return };
+        let endpoint = pair.endpoint();
         match &mut self.info {
-            Some(info) if info.endpoint == active && info.kind == score.kind => info.rtt = score.rtt,
+            Some(info) if (info.route, info.kind, info.endpoint) == (active, score.kind, endpoint) => {
+                info.rtt = score.rtt;
+            }
             Some(_) | None => {
-                let info = PathInfo { kind: score.kind, endpoint: active, rtt: score.rtt, since: now };
+                let info = PathInfo {
+                    route: active,
+                    kind: score.kind,
+                    endpoint,
+                    via: pair.detour.and_then(|detour| detour.via),
+                    rtt: score.rtt,
+                    since: now,
+                    mtu: None,
+                };
                 self.info = Some(info);
                 self.push_event(Event::Changed(Some(info)));
             }

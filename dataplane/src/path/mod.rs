@@ -3,8 +3,8 @@
 //! # Model
 //!
 //! A peer is known by a handful of *candidates*: addresses it told us (its interfaces, what others saw
-//! of it) and addresses its own pings and packets came from. We have one socket per address family, so a
-//! *pair* is named by the peer's address alone. Every pair is tested with *probes*: an authenticated ping
+//! of it) and ways its own pings and packets came by. A *pair* is named by its [`Route`]: for an address, which
+//! of our sockets, and the address. Every pair is tested with *probes*: an authenticated ping
 //! that only this peer can answer, and a pong that says where the ping was seen to come from ([`probe`] draws
 //! both). A pair whose pong came back is *verified*; one verified pair is the *active* one, and WireGuard
 //! sends there. The whole is ICE (RFC 8445) without roles: both sides ping, both answer, each chooses for
@@ -62,11 +62,14 @@ mod agent;
 pub(crate) mod budget;
 mod candidate;
 mod choice;
+mod detour;
 mod list;
 mod pair;
 pub mod probe;
 mod random;
 mod replay;
+mod report;
+mod route;
 mod schedule;
 mod score;
 #[cfg(test)]
@@ -77,14 +80,19 @@ use std::time::{Duration, Instant};
 
 pub use agent::Agent;
 pub use candidate::MAX_CANDIDATES;
+pub use detour::Detour;
 pub use probe::{ProbeError, ProbeKey};
+pub use report::{Outcome, PairFailure, PairReport, PairSource};
+pub use route::Route;
 pub use score::Kind;
+
+use crate::wg::PublicKey;
 
 /// A probe to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transmit {
-    /// The address to send to, from the socket of its family.
-    pub to: SocketAddr,
+    /// The way to send it.
+    pub route: Route,
     /// The datagram.
     pub datagram: [u8; probe::LEN],
 }
@@ -92,14 +100,20 @@ pub struct Transmit {
 /// The verified path in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PathInfo {
+    /// The way itself.
+    pub route: Route,
     /// What sort of way it is.
     pub kind: Kind,
-    /// The peer's address.
+    /// The peer's address; the relay's, where one is between us.
     pub endpoint: SocketAddr,
+    /// The member that relays.
+    pub via: Option<PublicKey>,
     /// Smoothed round trip of the probes.
     pub rtt: Duration,
     /// Since when it is in use.
     pub since: Instant,
+    /// How long datagrams may be on it, once that was measured.
+    pub mtu: Option<u16>,
 }
 
 /// What an agent has to tell.

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use super::Route;
 use super::candidate::Source;
+use super::detour::Detour;
 use super::score::{Kind, Score};
 
 /// A ping is waited for at least this long before it counts as unanswered, and at least twice the round trip.
@@ -20,10 +22,12 @@ const RTT_STALE: Duration = Duration::from_secs(10);
 /// So many unanswered pings make a pair unfit to be chosen.
 const UNFIT_MISSES: usize = 3;
 
-/// A way to the peer, named by the peer's address.
+/// A way to the peer, and what is known of it.
 pub(crate) struct Pair {
-    pub(crate) address: SocketAddr,
+    pub(crate) route: Route,
     pub(crate) source: Source,
+    /// What stands between, where the route is no address. Without it such a pair carries nothing.
+    pub(crate) detour: Option<Detour>,
     /// A ping is owed as soon as the budget allows.
     pub(crate) pending: bool,
     /// When a ping was sent last.
@@ -36,6 +40,10 @@ pub(crate) struct Pair {
     pub(crate) verified: Option<Verified>,
     /// A packet from here did not prove a path; until then, packets alone do not move us here again.
     pub(crate) distrusted_until: Option<Instant>,
+    /// When it was last left because it had fallen silent.
+    pub(crate) failed_at: Option<Instant>,
+    /// Pings sent since the last pong.
+    pub(crate) unanswered_pings: u32,
     outstanding: VecDeque<(u64, Instant)>,
     /// The last round trip, which is remembered when the path is not.
     last_rtt: Duration,
@@ -55,16 +63,19 @@ pub(crate) struct Verified {
 }
 
 impl Pair {
-    pub(crate) fn new(address: SocketAddr, source: Source) -> Self {
+    pub(crate) fn new(route: Route, source: Source) -> Self {
         Self {
-            address,
+            route,
             source,
+            detour: None,
             pending: false,
             last_sent: None,
             heard: None,
             pinged: None,
             verified: None,
             distrusted_until: None,
+            failed_at: None,
+            unanswered_pings: 0,
             outstanding: VecDeque::new(),
             last_rtt: Duration::ZERO,
         }
@@ -78,6 +89,7 @@ impl Pair {
             self.outstanding.pop_front();
         }
         self.outstanding.push_back((transaction, now));
+        self.unanswered_pings = self.unanswered_pings.saturating_add(1);
         self.last_sent = Some(now);
         self.pending = false;
     }
@@ -102,6 +114,7 @@ impl Pair {
             None => (sample, 1),
         };
         self.last_rtt = rtt;
+        self.unanswered_pings = 0;
         self.verified = Some(Verified { at: now, seen, rtt, pongs });
         self.heard = Some(now);
         self.distrusted_until = None;
@@ -137,6 +150,21 @@ impl Pair {
         self.unanswered().next().is_some()
     }
 
+    /// A detour that carries nothing at the moment.
+    pub(crate) const fn is_closed(&self) -> bool {
+        self.route.address().is_none() && self.detour.is_none()
+    }
+
+    /// When the peer last showed that it is there.
+    pub(crate) fn proved_at(&self) -> Option<Instant> {
+        self.heard.max(self.pinged).filter(|_| !self.is_closed())
+    }
+
+    /// Where it leads, as far as we can see.
+    pub(crate) fn endpoint(&self) -> SocketAddr {
+        self.detour.map_or_else(|| self.route.seen(), |detour| detour.endpoint)
+    }
+
     /// Verified, and nothing speaks against it.
     pub(crate) fn is_fit(&self, now: Instant) -> bool {
         self.verified.is_some() && self.missed(now) < UNFIT_MISSES
@@ -144,7 +172,12 @@ impl Pair {
 
     /// What the pair is worth, once verified, on a machine with interfaces in these networks.
     pub(crate) fn score(&self, networks: &[(IpAddr, u8)]) -> Option<Score> {
-        self.verified.as_ref().map(|v| Score { kind: Kind::of(self.address, v.seen, networks), rtt: v.rtt })
+        let verified = self.verified.as_ref()?;
+        let kind = match self.route {
+            Route::Udp { to, .. } => Kind::of(to, verified.seen, networks),
+            Route::Relay { .. } | Route::Stream { .. } => self.detour.as_ref()?.kind,
+        };
+        Some(Score { kind, rtt: verified.rtt })
     }
 
     fn unanswered(&self) -> impl Iterator<Item = Instant> {

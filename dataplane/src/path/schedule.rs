@@ -3,14 +3,14 @@
 //! A ping that is due sets its pair's `pending`; pending pings leave as the budget allows, the active pair's first.
 //! Setting a flag twice is one ping, so nothing piles up while the budget or the clock stands still.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::Transmit;
 use super::agent::Agent;
+use super::candidate::Source;
 use super::pair::Pair;
 use super::probe::Message;
 use super::score::Kind;
+use super::{Route, Transmit};
 
 /// Spacing of the first rounds of a search. Two NATs let each other in only if both sides send within their patience.
 const BURST_SPACING: Duration = Duration::from_millis(100);
@@ -42,6 +42,8 @@ const SPARE_SPACING: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_secs(1);
 /// Spacing while the active pair is in doubt and wanted, and of a trial.
 const DOUBT_SPACING: Duration = Duration::from_millis(500);
+/// A new detour is tried at that spacing for so long.
+const FIRST_TRIALS: Duration = Duration::from_secs(10);
 /// Spacing while it is in doubt and nobody waits.
 const IDLE_DOUBT_SPACING: Duration = Duration::from_secs(2);
 
@@ -86,8 +88,8 @@ impl Agent {
     }
 
     /// A ping to this pair, as soon as may be.
-    pub(super) fn ask(&mut self, address: SocketAddr) {
-        if let Some(pair) = self.pair_at(address) {
+    pub(super) fn ask(&mut self, route: Route) {
+        if let Some(pair) = self.pair_at(route) {
             pair.pending = true;
         }
     }
@@ -125,7 +127,7 @@ impl Agent {
         let search = self.search.as_ref().map(|search| search.next_round);
         let pairs =
             self.pairs.iter().filter(|pair| !pair.pending).filter_map(|pair| self.due(pair, now)).min();
-        let active = self.pairs.iter().find(|pair| Some(pair.address) == self.active);
+        let active = self.pairs.iter().find(|pair| Some(pair.route) == self.active);
         let miss = active.and_then(|pair| pair.next_miss(now));
         self.deadline = [blocked_until, search, pairs, miss].into_iter().flatten().min();
     }
@@ -133,8 +135,8 @@ impl Agent {
     fn run_search(&mut self, now: Instant) {
         let wanted = self.is_wanted(now);
         let verified = self.info.filter(|info| {
-            self.active == Some(info.endpoint)
-                && self.pairs.iter().any(|p| p.address == info.endpoint && p.verified.is_some())
+            self.active == Some(info.route)
+                && self.pairs.iter().any(|p| p.route == info.route && p.verified.is_some())
         });
         let Some(search) = &mut self.search else { return };
         if now < search.next_round {
@@ -166,8 +168,11 @@ impl Agent {
 
     /// When a pair wants its next ping, searches apart. In the past if at once.
     fn due(&self, pair: &Pair, now: Instant) -> Option<Instant> {
+        if pair.is_closed() {
+            return None;
+        }
         let spaced = |spacing: Duration| pair.last_sent.map_or(now, |sent| sent + spacing);
-        if Some(pair.address) == self.active {
+        if Some(pair.route) == self.active {
             let Some(verified) = &pair.verified else { return Some(spaced(DOUBT_SPACING)) };
             if self.challenger.is_some() {
                 return Some(spaced(DOUBT_SPACING));
@@ -185,16 +190,25 @@ impl Agent {
             let turn = if self.ours_is_smaller { Duration::ZERO } else { KEEP_ALIVE_TURN };
             let last =
                 [pair.heard, pair.pinged, pair.last_sent].into_iter().flatten().max().unwrap_or(verified.at);
-            return self.used_within(KEEP_FOR, now).then_some(last + KEEP_ALIVE + turn);
+            let kept = self.kept_at.is_some_and(|at| at + IN_USE > now);
+            return (kept || self.used_within(KEEP_FOR, now)).then_some(last + KEEP_ALIVE + turn);
         }
-        if self.challenger.as_ref().is_some_and(|challenger| challenger.address == pair.address) {
+        if let Some(challenger) = self.challenger.as_ref().filter(|challenger| challenger.route == pair.route)
+        {
+            return Some(spaced(if challenger.hasty { BURST_SPACING } else { DOUBT_SPACING }));
+        }
+        // Both ends and the relay learn of a session one after the other: the first pings may be lost.
+        if let Source::Agreed(since) = pair.source
+            && pair.verified.is_none()
+            && now < since + FIRST_TRIALS
+        {
             return Some(spaced(DOUBT_SPACING));
         }
         // Without an active pair there is a search, or quiet.
         if self.active.is_none() || !self.used_within(IN_USE, now) {
             return None;
         }
-        let is_standby = self.second_best(now) == Some(pair.address);
+        let is_standby = self.second_best(now) == Some(pair.route);
         Some(spaced(if is_standby { KEEP_ALIVE } else { SPARE_SPACING }))
     }
 
@@ -204,15 +218,16 @@ impl Agent {
 
     /// Sends the pending pings. Returns when to go on if some must wait.
     fn flush(&mut self, now: Instant) -> Option<Instant> {
-        let mut order: Vec<usize> =
-            (0..self.pairs.len()).filter(|index| self.pairs[*index].pending).collect();
+        let mut order: Vec<usize> = (0..self.pairs.len())
+            .filter(|at| self.pairs[*at].pending && !self.pairs[*at].is_closed())
+            .collect();
         if order.is_empty() {
             return None;
         }
         // Those that waited longest first, so that a scarce budget is shared.
         order.sort_by_key(|index| {
             let pair = &self.pairs[*index];
-            (Some(pair.address) != self.active, pair.last_sent, *index)
+            (Some(pair.route) != self.active, pair.last_sent, *index)
         });
         for index in order {
             if self.transmits.len() >= MAX_TRANSMITS {
@@ -230,14 +245,14 @@ impl Agent {
                 challenge: self.proof,
             };
             self.pairs[index].sent(transaction, now);
-            self.send(self.pairs[index].address, &ping);
+            self.send(self.pairs[index].route, &ping);
         }
         None
     }
 
-    pub(super) fn send(&mut self, to: SocketAddr, message: &Message) {
+    pub(super) fn send(&mut self, route: Route, message: &Message) {
         if self.transmits.len() < MAX_TRANSMITS {
-            self.transmits.push_back(Transmit { to, datagram: self.codec.encode(message) });
+            self.transmits.push_back(Transmit { route, datagram: self.codec.encode(message) });
         }
     }
 }

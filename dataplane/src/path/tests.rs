@@ -4,7 +4,7 @@ mod pipe;
 mod probing;
 mod roaming;
 
-use pipe::{End, INTERNET, Nat, Pipe, address, agent, ms};
+use pipe::{End, INTERNET, Nat, Pipe, address, agent, ms, route};
 
 use super::{Event, Kind, MAX_CANDIDATES};
 
@@ -67,7 +67,7 @@ fn two_public_hosts_connect_in_one_round_trip() {
         assert_eq!(info.kind, Kind::Direct);
         assert_eq!(info.rtt, ms(40));
     }
-    assert_eq!(pipe.ends[0].agent.best(), Some(address(B_PUBLIC)));
+    assert_eq!(pipe.ends[0].agent.best(), Some(route(B_PUBLIC)));
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn one_side_that_knows_an_address_is_enough() {
     let mut pipe = public_pair();
     pipe.with(0, |agent, now| agent.set_candidates(&[address(B_PUBLIC)], now));
     pipe.run(ms(200));
-    assert_eq!(pipe.ends[1].agent.best(), Some(address(A_PUBLIC)), "learned from the ping");
+    assert_eq!(pipe.ends[1].agent.best(), Some(route(A_PUBLIC)), "learned from the ping");
 }
 
 #[test]
@@ -277,7 +277,7 @@ fn thirty_two_candidates_share_the_budget() {
     pipe.introduce(&[], &many);
     pipe.with(1, |agent, now| agent.set_candidates(&[], now));
     pipe.run(ms(1000));
-    assert_eq!(pipe.ends[0].agent.best(), Some(address(B_PUBLIC)));
+    assert_eq!(pipe.ends[0].agent.best(), Some(route(B_PUBLIC)));
     let count = |to: &str| pipe.ends[0].sent.iter().filter(|(_, t)| *t == address(to)).count();
     assert!(count("192.0.2.1:41820").abs_diff(count("192.0.2.30:41820")) <= 1, "each gets its share");
 }
@@ -287,6 +287,6 @@ fn new_candidates_replace_old_ones_but_not_the_path_in_use() {
     let mut pipe = connected_pair();
     pipe.with(0, |agent, now| agent.set_candidates(&[address("192.0.2.7:1")], now));
     pipe.run(ms(5000));
-    assert_eq!(pipe.ends[0].agent.best(), Some(address(B_PUBLIC)));
+    assert_eq!(pipe.ends[0].agent.best(), Some(route(B_PUBLIC)));
     assert!(pipe.ends[0].sent.iter().any(|(_, to)| *to == address("192.0.2.7:1")), "the new one was tried");
 }

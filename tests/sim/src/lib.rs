@@ -6,6 +6,7 @@
 //!   that are cut. [`nat`] are the routers, in the words of RFC 4787: mapping, filtering, expiry.
 //! * [`mesh`]: devices. Each is a real `warren_dataplane::engine::Engine` with a host for a machine; a kernel of a few lines
 //!   answers echo requests, and a control plane that works wherever the network does carries candidates from one to the other.
+//!   [`carriage`] is what it arranges beyond that: relays, and streams over TCP.
 //! * [`membership`]: members. Each is a real `warren_p2p::membership::Log` with its `Sync`; what they do to each other, and
 //!   what they must agree on, is told by a [`membership::reference`] that knows nothing of logs.
 //!
@@ -16,6 +17,7 @@
 //!
 //! Everything that looks like chance comes from one seed; the same seed is the same world.
 
+pub mod carriage;
 pub mod membership;
 pub mod mesh;
 pub mod nat;

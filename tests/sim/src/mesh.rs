@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use warren_dataplane::engine::{Command, Config, Engine, Event, HEAD_ROOM, PeerConfig};
+use warren_dataplane::engine::{Command, Config, Engine, Event, HEAD_ROOM, PeerConfig, Via};
 use warren_dataplane::filter::Rules;
 use warren_dataplane::packet::{IpPacket, Protocol};
 use warren_dataplane::path::PathInfo;
 use warren_dataplane::wg::{PrivateKey, PublicKey};
 
+use crate::carriage::Carriage;
 use crate::network::{HostId, Network};
 use crate::{Random, epoch, ms};
 
@@ -80,6 +81,8 @@ pub struct Mesh {
     pub devices: Vec<Device>,
     /// Whether devices can signal at all.
     pub signalling: bool,
+    /// Relays and streams.
+    pub carriage: Carriage,
     signals: VecDeque<(Instant, usize, usize)>,
     /// Pairs for which a signal is under way.
     signalled: BTreeSet<(usize, usize)>,
@@ -99,6 +102,7 @@ impl Mesh {
             now,
             devices,
             signalling: true,
+            carriage: Carriage::default(),
             signals: VecDeque::new(),
             signalled: BTreeSet::new(),
             next_token: 0,
@@ -209,7 +213,8 @@ impl Mesh {
                 self.devices.iter().filter_map(|device| device.engine.poll_timeout()).map(|(at, _)| at);
             let arrival = self.network.next_arrival();
             let signal = self.signals.front().map(|(at, ..)| *at);
-            let next = timers.chain(arrival).chain(signal).min();
+            let stream = self.carriage.next_arrival();
+            let next = timers.chain(arrival).chain(stream).chain(signal).min();
             let Some(next) = next.filter(|next| *next <= until) else { break };
             self.now = self.now.max(next);
             self.step();
@@ -224,6 +229,7 @@ impl Mesh {
                 self.collect(n);
             }
         }
+        self.receive_from_streams();
         while let Some((_, a, b)) = self.signals.front().copied().filter(|(at, ..)| *at <= self.now) {
             self.signals.pop_front();
             self.signalled.remove(&(a.min(b), a.max(b)));
@@ -234,6 +240,7 @@ impl Mesh {
                 let peer = self.devices[from].key;
                 self.command(to, Command::SetCandidates { peer, candidates });
             }
+            self.agree_on_relays(a, b);
         }
         for n in 0..self.devices.len() {
             if self.devices[n].engine.poll_timeout().is_some_and(|(at, _)| at <= self.now) {
@@ -246,15 +253,22 @@ impl Mesh {
     }
 
     /// Carries out whatever an engine made: that is all a shell does.
-    fn collect(&mut self, n: usize) {
+    pub(crate) fn collect(&mut self, n: usize) {
         loop {
             let device = &mut self.devices[n];
             if let Some(transmit) = device.engine.poll_transmit() {
+                let mut in_streams = Vec::new();
                 for datagram in transmit.segments() {
                     device.probes += u64::from(datagram.first() == Some(&5));
-                    self.network.send(device.host, transmit.destination, datagram, self.now);
+                    match transmit.destination {
+                        Via::Socket { address, .. } => {
+                            self.network.send(device.host, address, datagram, self.now);
+                        }
+                        Via::Stream { id } => in_streams.push((id, datagram.to_vec())),
+                    }
                 }
                 device.engine.recycle(transmit.contents);
+                in_streams.iter().for_each(|(id, datagram)| self.send_in_stream(n, *id, datagram));
             } else if let Some(buffer) = device.engine.poll_tun() {
                 match echo_reply(&buffer[HEAD_ROOM..]) {
                     Some(reply) => device.engine.handle_tun([reply.as_slice()], self.now),

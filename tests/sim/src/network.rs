@@ -134,6 +134,12 @@ impl Network {
         self.hosts[host.0].access = delay;
     }
 
+    /// How far a host is from the Internet, one way.
+    #[must_use]
+    pub fn access(&self, host: HostId) -> Duration {
+        self.hosts[host.0].access
+    }
+
     /// Puts a host on a side; hosts on different sides do not reach each other.
     pub fn set_side(&mut self, host: HostId, side: u8) {
         self.hosts[host.0].side = side;

@@ -1,6 +1,7 @@
 //! What must not work.
 
 use super::*;
+use crate::relay::frame;
 
 #[test]
 fn a_packet_whose_inner_source_is_not_the_peers_goes_nowhere() {
@@ -209,7 +210,8 @@ fn noise_of_every_kind_is_counted_by_name() {
     for (bytes, reason) in [
         (vec![0; 40], Drop::Unknown),
         (vec![0x45; 40], Drop::Quic),
-        (vec![6; 40], Drop::Relayed),
+        (vec![6; 40], Drop::RelayMalformed),
+        ([&frame::header(7)[..], &[5; 80]].concat(), Drop::Relayed),
         (vec![5; 80], Drop::ProbeUnknown),
         ([&[1, 0, 0, 0][..], &[9; 144]].concat(), Drop::HandshakeRefused),
         ([&[4, 0, 0, 0][..], &[9; 44]].concat(), Drop::NoSession),

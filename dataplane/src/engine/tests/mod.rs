@@ -2,6 +2,7 @@
 
 mod hostile;
 mod ordinary;
+mod relayed;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -39,6 +40,10 @@ pub(super) struct World {
     pub(super) now: Instant,
     pub(super) hosts: Vec<Host>,
     wire: VecDeque<Datagram>,
+    /// Streams: their number and the two hosts.
+    pub(super) streams: Vec<(u64, [u8; 2])>,
+    /// What is on its way in one: the stream, the receiver, the datagram.
+    flowing: VecDeque<(u64, u8, Vec<u8>)>,
     /// Everything that was ever on the wire.
     pub(super) record: Vec<Datagram>,
     /// What the wire loses.
@@ -95,6 +100,8 @@ impl World {
             now: Instant::now(),
             hosts: Vec::new(),
             wire: VecDeque::new(),
+            streams: Vec::new(),
+            flowing: VecDeque::new(),
             record: Vec::new(),
             loses: |_| false,
         };
@@ -146,7 +153,7 @@ impl World {
         let end = self.now + duration;
         loop {
             self.collect();
-            if !self.wire.is_empty() {
+            if !self.wire.is_empty() || !self.flowing.is_empty() {
                 self.now += Duration::from_millis(1);
                 self.deliver();
                 continue;
@@ -167,8 +174,17 @@ impl World {
         for host in &mut self.hosts {
             while let Some(run) = host.engine.poll_transmit() {
                 for bytes in run.segments() {
-                    let datagram =
-                        Datagram { from: host.address, to: run.destination, bytes: bytes.to_vec() };
+                    let Some(to) = run.destination.address() else {
+                        let ours = |(id, ends): &&(u64, [u8; 2])| {
+                            run.destination == Via::Stream { id: *id } && ends.contains(&host.number)
+                        };
+                        if let Some((id, [a, b])) = self.streams.iter().find(ours) {
+                            let to = if *a == host.number { *b } else { *a };
+                            self.flowing.push_back((*id, to, bytes.to_vec()));
+                        }
+                        continue;
+                    };
+                    let datagram = Datagram { from: host.address, to, bytes: bytes.to_vec() };
                     self.record.push(datagram.clone());
                     if !(self.loses)(&datagram) {
                         self.wire.push_back(datagram);
@@ -188,6 +204,11 @@ impl World {
     }
 
     fn deliver(&mut self) {
+        for (id, to, bytes) in std::mem::take(&mut self.flowing) {
+            if let Some(host) = self.hosts.iter_mut().find(|host| host.number == to) {
+                host.engine.handle_datagram(Via::Stream { id }, &bytes, self.now);
+            }
+        }
         for datagram in std::mem::take(&mut self.wire) {
             if let Some(host) = self.hosts.iter_mut().find(|host| host.address == datagram.to) {
                 host.engine.handle_datagram(datagram.from, &datagram.bytes, self.now);

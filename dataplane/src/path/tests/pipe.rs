@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use crate::path::{Agent, Event, PathInfo, ProbeError, ProbeKey, Transmit};
+use crate::path::{Agent, Event, PathInfo, ProbeError, ProbeKey, Route, Transmit};
 
 /// The network that everybody reaches, possibly through a NAT.
 pub(super) const INTERNET: u8 = 0;
@@ -15,6 +15,11 @@ pub(super) fn ms(ms: u64) -> Duration {
 
 pub(super) fn address(text: &str) -> SocketAddr {
     text.parse().unwrap()
+}
+
+/// The way from the shared socket to an address.
+pub(super) fn route(text: &str) -> Route {
+    Route::udp(address(text))
 }
 
 pub(super) fn agent(ours_is_smaller: bool, seed: u64, now: Instant) -> Agent {
@@ -161,7 +166,7 @@ impl Pipe {
     pub(super) fn send_data(&mut self, end: usize) {
         let now = self.now;
         self.ends[end].agent.want(now);
-        if let Some(to) = self.ends[end].agent.best() {
+        if let Some(to) = self.ends[end].agent.best().and_then(Route::address) {
             self.launch(end, to, Payload::Data);
         }
         self.collect(end);
@@ -211,8 +216,9 @@ impl Pipe {
             self.ends[end].events.push((self.now, event));
         }
         while let Some(transmit) = self.ends[end].agent.poll_transmit() {
-            self.ends[end].sent.push((self.now, transmit.to));
-            self.launch(end, transmit.to, Payload::Probe(transmit));
+            let Some(to) = transmit.route.address() else { continue };
+            self.ends[end].sent.push((self.now, to));
+            self.launch(end, to, Payload::Probe(transmit));
         }
     }
 
@@ -244,7 +250,7 @@ impl Pipe {
         match payload {
             Payload::Probe(probe) => {
                 if let Err(error) =
-                    self.with(end, |agent, now| agent.handle_probe(from, &probe.datagram, now))
+                    self.with(end, |agent, now| agent.handle_probe(Route::udp(from), &probe.datagram, now))
                 {
                     self.ends[end].errors.push(error);
                 }
@@ -252,7 +258,7 @@ impl Pipe {
             }
             Payload::Data => {
                 self.ends[end].data += 1;
-                self.with(end, |agent, now| agent.handle_authenticated_packet(from, now));
+                self.with(end, |agent, now| agent.handle_authenticated_packet(Route::udp(from), now));
             }
         }
     }

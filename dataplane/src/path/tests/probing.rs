@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use super::pipe::{address, agent, epoch, ms};
+use super::pipe::{address, agent, epoch, ms, route};
 use crate::path::probe::{LEN, peek};
-use crate::path::{Agent, ProbeError, Transmit};
+use crate::path::{Agent, ProbeError, Route, Transmit};
 
 const A: &str = "203.0.113.1:41820";
 const B: &str = "198.51.100.2:41820";
@@ -35,10 +35,10 @@ fn settle(a: &mut Agent, b: &mut Agent, now: Instant) -> Vec<Transmit> {
             return sent;
         }
         for probe in &from_a {
-            b.handle_probe(address(A), &probe.datagram, now).unwrap();
+            b.handle_probe(route(A), &probe.datagram, now).unwrap();
         }
         for probe in &from_b {
-            a.handle_probe(address(B), &probe.datagram, now).unwrap();
+            a.handle_probe(route(B), &probe.datagram, now).unwrap();
         }
         sent.extend(from_a);
     }
@@ -62,12 +62,12 @@ fn every_changed_bit_is_noticed() {
     for bit in 0..LEN * 8 {
         let mut datagram = ping.datagram;
         datagram[bit / 8] ^= 1 << (bit % 8);
-        assert!(b.handle_probe(address(ELSEWHERE), &datagram, now).is_err(), "bit {bit}");
+        assert!(b.handle_probe(route(ELSEWHERE), &datagram, now).is_err(), "bit {bit}");
     }
     assert_eq!(b.poll_transmit(), None);
     assert_eq!(b.best(), None);
     for cut in 0..LEN {
-        assert_eq!(b.handle_probe(address(A), &ping.datagram[..cut], now), Err(ProbeError::Malformed));
+        assert_eq!(b.handle_probe(route(A), &ping.datagram[..cut], now), Err(ProbeError::Malformed));
     }
 }
 
@@ -75,13 +75,13 @@ fn every_changed_bit_is_noticed() {
 fn a_stranger_and_a_mirror_are_refused() {
     let (mut a, _, now) = agents();
     let own = a.poll_transmit().unwrap();
-    assert_eq!(a.handle_probe(address(B), &own.datagram, now), Err(ProbeError::ForeignTag));
+    assert_eq!(a.handle_probe(route(B), &own.datagram, now), Err(ProbeError::ForeignTag));
     let mut stranger = Agent::new(crate::path::ProbeKey([8; 32]), false, 3, now);
     stranger.set_candidates(&[address(A)], now);
     let mut forged = stranger.poll_transmit().unwrap().datagram;
-    assert_eq!(a.handle_probe(address(B), &forged, now), Err(ProbeError::ForeignTag));
+    assert_eq!(a.handle_probe(route(B), &forged, now), Err(ProbeError::ForeignTag));
     forged[8..16].copy_from_slice(&a.tag_in());
-    assert_eq!(a.handle_probe(address(B), &forged, now), Err(ProbeError::Forged));
+    assert_eq!(a.handle_probe(route(B), &forged, now), Err(ProbeError::Forged));
 }
 
 #[test]
@@ -93,15 +93,15 @@ fn a_replayed_probe_changes_nothing() {
     let mut answers = 0;
     for probe in &captured {
         // What was sent before the two knew each other is answered, as a first contact would be, and that is all.
-        answers += usize::from(b.handle_probe(address(ELSEWHERE), &probe.datagram, later).is_ok());
+        answers += usize::from(b.handle_probe(route(ELSEWHERE), &probe.datagram, later).is_ok());
         let replies = drain(&mut b);
-        assert!(replies.iter().all(|reply| reply.to == address(ELSEWHERE)));
+        assert!(replies.iter().all(|reply| reply.route == route(ELSEWHERE)));
         assert!(replies.len() <= 1);
     }
     assert!(answers < captured.len(), "pings with our challenge and pongs are refused");
     assert_eq!(b.best(), best);
     b.network_changed(later);
-    assert!(drain(&mut b).iter().all(|probe| probe.to == address(A)), "elsewhere is no candidate");
+    assert!(drain(&mut b).iter().all(|probe| probe.route == route(A)), "elsewhere is no candidate");
 }
 
 #[test]
@@ -112,13 +112,13 @@ fn a_ping_of_an_earlier_run_changes_nothing() {
     a.set_candidates(&[address(B)], now);
     settle(&mut a, &mut b, now);
     for probe in &captured {
-        let _ = b.handle_probe(address(ELSEWHERE), &probe.datagram, now);
+        let _ = b.handle_probe(route(ELSEWHERE), &probe.datagram, now);
     }
     b.network_changed(now + ms(200));
-    let round: Vec<_> = drain(&mut b).into_iter().filter(|probe| probe.to == address(ELSEWHERE)).collect();
+    let round: Vec<_> = drain(&mut b).into_iter().filter(|probe| probe.route == route(ELSEWHERE)).collect();
     assert!(round.len() <= captured.len(), "answers at most");
-    assert!(a.handle_probe(address(B), &round[0].datagram, now).is_err());
-    assert_eq!(b.best(), Some(address(A)));
+    assert!(a.handle_probe(route(B), &round[0].datagram, now).is_err());
+    assert_eq!(b.best(), Some(route(A)));
 }
 
 #[test]
@@ -126,12 +126,12 @@ fn a_pong_must_come_from_where_the_ping_went() {
     let (mut a, mut b, now) = agents();
     let ping = a.poll_transmit().unwrap();
     drain(&mut b);
-    b.handle_probe(address(A), &ping.datagram, now).unwrap();
+    b.handle_probe(route(A), &ping.datagram, now).unwrap();
     let pong = b.poll_transmit().unwrap();
-    assert_eq!(a.handle_probe(address(ELSEWHERE), &pong.datagram, now), Err(ProbeError::Unsolicited));
+    assert_eq!(a.handle_probe(route(ELSEWHERE), &pong.datagram, now), Err(ProbeError::Unsolicited));
     assert_eq!(a.best(), None);
-    assert_eq!(a.handle_probe(address(B), &pong.datagram, now), Ok(()));
-    assert_eq!(a.handle_probe(address(B), &pong.datagram, now), Err(ProbeError::Unsolicited), "once");
+    assert_eq!(a.handle_probe(route(B), &pong.datagram, now), Ok(()));
+    assert_eq!(a.handle_probe(route(B), &pong.datagram, now), Err(ProbeError::Unsolicited), "once");
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn answers_to_the_unproven_are_few() {
     let ping = a.poll_transmit().unwrap();
     drain(&mut b);
     let answered =
-        (0..1000).filter(|_| b.handle_probe(address(ELSEWHERE), &ping.datagram, now).is_ok()).count();
+        (0..1000).filter(|_| b.handle_probe(route(ELSEWHERE), &ping.datagram, now).is_ok()).count();
     assert!(answered <= 48, "{answered}");
     assert_eq!(drain(&mut b).len(), answered);
 }
@@ -199,25 +199,25 @@ proptest! {
                 }
                 Input::NetworkChanged => ours.network_changed(now),
                 Input::Want => ours.want(now),
-                Input::Packet(from) => ours.handle_authenticated_packet(host(from), now),
+                Input::Packet(from) => ours.handle_authenticated_packet(Route::udp(host(from)), now),
                 Input::Deliver { from, index } => {
                     peer.handle_timeout(now);
                     if let Some(probe) = drain(&mut peer).get(index) {
-                        let _ = ours.handle_probe(host(from), &probe.datagram, now);
+                        let _ = ours.handle_probe(Route::udp(host(from)), &probe.datagram, now);
                     }
                 }
                 Input::Noise { from, bytes } => {
-                    prop_assert!(ours.handle_probe(host(from), &bytes, now).is_err());
+                    prop_assert!(ours.handle_probe(Route::udp(host(from)), &bytes, now).is_err());
                 }
                 Input::Timeout => ours.handle_timeout(now),
                 Input::Wait(ms) => now += Duration::from_millis(u64::from(ms)),
             }
             for probe in drain(&mut ours) {
-                prop_assert!(probe.to.port() != 0);
+                prop_assert!(probe.route.address().is_some_and(|to| to.port() != 0));
                 if probe.datagram[1] == 1 {
                     pings.push(now);
                 }
-                let _ = peer.handle_probe(host(1), &probe.datagram, now);
+                let _ = peer.handle_probe(Route::udp(host(1)), &probe.datagram, now);
             }
             prop_assert_eq!(ours.info().is_some() && ours.best().is_none(), false);
             if let Some(deadline) = ours.poll_timeout().filter(|deadline| *deadline <= now) {

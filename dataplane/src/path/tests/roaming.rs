@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::pipe::{Pipe, address, ms};
+use super::pipe::{Pipe, address, ms, route};
 use super::{A_LAN, A_PUBLIC, B_LAN, B_PUBLIC, connected_pair, lan_pair, natted_pair};
 use crate::path::Kind;
 
@@ -26,12 +26,12 @@ fn an_authenticated_packet_from_elsewhere_moves_the_path_at_once() {
     pipe.ends[0].interfaces[0].0 = address(moved);
     pipe.send_data(0);
     pipe.run(ms(21));
-    assert_eq!(pipe.ends[1].agent.best(), Some(address(moved)), "before any probe could return");
+    assert_eq!(pipe.ends[1].agent.best(), Some(route(moved)), "before any probe could return");
     assert_eq!(pipe.ends[1].agent.info().unwrap().endpoint, address(A_PUBLIC), "not verified yet");
     pipe.run(ms(100));
     assert_eq!(pipe.ends[1].agent.info().unwrap().endpoint, address(moved));
     pipe.talk(ms(60_000));
-    assert_eq!(pipe.ends[1].agent.best(), Some(address(moved)));
+    assert_eq!(pipe.ends[1].agent.best(), Some(route(moved)));
 }
 
 #[test]
@@ -39,19 +39,19 @@ fn a_packet_resent_from_elsewhere_by_an_eavesdropper_costs_little() {
     let mut pipe = connected_pair();
     pipe.talk(ms(1000));
     let before = pipe.ends[1].paths().len();
-    pipe.with(1, |agent, now| agent.handle_authenticated_packet(address("192.0.2.66:1"), now));
+    pipe.with(1, |agent, now| agent.handle_authenticated_packet(route("192.0.2.66:1"), now));
     pipe.talk(ms(3000));
-    assert_eq!(pipe.ends[1].agent.best(), Some(address(A_PUBLIC)));
-    pipe.with(1, |agent, now| agent.handle_authenticated_packet(address("192.0.2.66:1"), now));
-    assert_eq!(pipe.ends[1].agent.best(), Some(address(A_PUBLIC)), "not fooled twice");
+    assert_eq!(pipe.ends[1].agent.best(), Some(route(A_PUBLIC)));
+    pipe.with(1, |agent, now| agent.handle_authenticated_packet(route("192.0.2.66:1"), now));
+    assert_eq!(pipe.ends[1].agent.best(), Some(route(A_PUBLIC)), "not fooled twice");
     assert_eq!(pipe.ends[1].paths().len(), before, "never told as a path");
 }
 
 #[test]
 fn a_first_packet_from_an_unknown_peer_is_enough_to_answer() {
     let mut pipe = super::public_pair();
-    pipe.with(1, |agent, now| agent.handle_authenticated_packet(address(A_PUBLIC), now));
-    assert_eq!(pipe.ends[1].agent.best(), Some(address(A_PUBLIC)));
+    pipe.with(1, |agent, now| agent.handle_authenticated_packet(route(A_PUBLIC), now));
+    assert_eq!(pipe.ends[1].agent.best(), Some(route(A_PUBLIC)));
     assert_eq!(pipe.ends[1].agent.info(), None);
     pipe.run(ms(50));
     assert!(pipe.ends[1].agent.info().is_some());
@@ -178,10 +178,10 @@ fn a_clearly_faster_path_takes_over_once() {
     slow(&mut pipe, a, b, 10);
     pipe.introduce(&[address(A_PUBLIC), address(a)], &[address(B_PUBLIC), address(b)]);
     pipe.talk(ms(40_000));
-    assert_eq!(pipe.ends[0].agent.best(), Some(address(b)));
+    assert_eq!(pipe.ends[0].agent.best(), Some(route(b)));
     slow(&mut pipe, a, b, 100);
     pipe.talk(ms(200_000));
-    assert_eq!(pipe.ends[0].agent.best(), Some(address(B_PUBLIC)), "{:?}", pipe.ends[0].paths());
+    assert_eq!(pipe.ends[0].agent.best(), Some(route(B_PUBLIC)), "{:?}", pipe.ends[0].paths());
     assert_eq!(pipe.ends[0].paths().len(), 2);
 }
 

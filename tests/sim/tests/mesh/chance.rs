@@ -98,4 +98,35 @@ proptest! {
         let probes: u64 = mesh.devices.iter().map(|device| device.probes).sum();
         prop_assert!(probes < 40_000, "{} probes", probes);
     }
+
+    #[test]
+    fn with_a_relay_that_stays_even_symmetric_routers_are_reached_again(
+        seed: u64,
+        transitions in prop::collection::vec(transition(), 0..40),
+    ) {
+        let mut network = Network::new(seed);
+        let realms = [
+            INTERNET,
+            network.add_realm(INTERNET, Behaviour::SYMMETRIC),
+            network.add_realm(INTERNET, Behaviour::PORT_RESTRICTED),
+            network.add_realm(INTERNET, Behaviour::SYMMETRIC),
+        ];
+        let hosts = realms.map(|realm| network.add_host(realm));
+        let mut mesh = Mesh::new(network, &hosts, seed);
+        mesh.carriage.relays.insert(0);
+        for transition in transitions.iter().filter(|transition| !matches!(transition, Transition::Roam(0, _))) {
+            apply(&mut mesh, &realms, transition);
+        }
+        mesh.signalling = true;
+        mesh.network.loss = 0;
+        hosts.iter().for_each(|host| mesh.network.set_side(*host, 0));
+        for a in 0..DEVICES {
+            for b in (0..DEVICES).filter(|b| *b != a) {
+                let time = mesh.ping_until_answered(a, b, secs(30));
+                prop_assert!(time.is_some_and(|time| time <= secs(12)), "{} to {}: {:?}", a, b, time);
+            }
+        }
+        let probes: u64 = mesh.devices.iter().map(|device| device.probes).sum();
+        prop_assert!(probes < 60_000, "{} probes", probes);
+    }
 }

@@ -58,7 +58,7 @@ impl Access {
     }
 }
 
-/// Rows and columns as in `ALL`: `d` direct, `-` nothing before relays exist.
+/// Rows and columns as in `ALL`: `d` direct, `-` nothing without a relay.
 const EXPECTED: [&str; 9] = [
     "ddddd d-d-", // the blank is skipped; it marks the columns beyond translation
     "ddddd d-d-",
@@ -102,6 +102,49 @@ fn the_grid_is_as_expected_and_quick() {
     }
     let expected: Vec<String> = EXPECTED.iter().map(|row| format!("{:-<9}", row.replace(' ', ""))).collect();
     assert_eq!(grid, expected, "{}", grid.join("\n"));
+}
+
+#[test]
+fn with_a_relay_everybody_reaches_everybody_and_direct_stays_direct() {
+    let mut grid = Vec::new();
+    let mut upgrades = Vec::new();
+    for a in ALL {
+        let mut row = String::new();
+        for b in ALL {
+            let mut network = Network::new(7);
+            let hosts = [a.host(&mut network), b.host(&mut network), network.add_host(INTERNET)];
+            network.add_ipv6(hosts[2], false);
+            let mut mesh = Mesh::new(network, &hosts, 11);
+            mesh.carriage.relays.insert(2);
+            let time = mesh.ping_until_answered(0, 1, secs(10));
+            assert!(time.is_some_and(|time| time <= ms(1000)), "{a:?} to {b:?}: {time:?}");
+            let (start, peer) = (mesh.now, mesh.devices[1].key());
+            let kind = |mesh: &Mesh| mesh.devices[0].path(peer).map(|path| path.kind);
+            while kind(&mesh) != Some(Kind::Direct) && mesh.now < start + secs(5) {
+                mesh.start_ping(0, 1);
+                mesh.run(ms(100));
+            }
+            row.push(match kind(&mesh) {
+                Some(Kind::Lan) => 'l',
+                Some(Kind::Direct) => 'd',
+                Some(Kind::Relay) => 'r',
+                Some(Kind::Stream) => 's',
+                None => '-',
+            });
+            if kind(&mesh) == Some(Kind::Direct) {
+                upgrades.push(mesh.now - start);
+            }
+        }
+        grid.push(row);
+    }
+    let with_relay = |(a, row): (&Access, &&str)| {
+        let detour = if *a == Access::Blocked { "s" } else { "r" };
+        format!("{:-<9}", row.replace(' ', "")).replace('-', detour)
+    };
+    let expected: Vec<String> = ALL.iter().zip(&EXPECTED).map(with_relay).collect();
+    assert_eq!(grid, expected, "{}", grid.join("\n"));
+    upgrades.sort();
+    assert!(upgrades.iter().all(|time| *time <= secs(2)), "{upgrades:?}");
 }
 
 #[test]

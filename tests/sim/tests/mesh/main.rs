@@ -5,3 +5,4 @@ mod grid;
 mod manners;
 mod moving;
 mod permissions;
+mod relayed;

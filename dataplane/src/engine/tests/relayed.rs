@@ -1,0 +1,356 @@
+//! Three devices: 1 and 2, and 3 between them.
+
+use super::*;
+use crate::path::{Kind as PathKind, Outcome, Route};
+use crate::relay::{Quota, frame};
+
+const SESSION: u64 = 0x1234_5678_9abc_def0;
+const SECOND: u64 = 77;
+
+/// 1 and 2 do not hear each other.
+fn apart(datagram: &Datagram) -> bool {
+    let ends = [outside(1), outside(2)];
+    ends.contains(&datagram.from) && ends.contains(&datagram.to)
+}
+
+fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+impl World {
+    fn relay(&mut self, relay: u8, session: u64) {
+        self.command(relay, Command::AddForward { session, between: (key(1), key(2)) }).unwrap();
+        for (number, other) in [(1, 2), (2, 1)] {
+            let add = Command::AddRelay { peer: key(other), relay: key(relay), session };
+            self.command(number, add).unwrap();
+        }
+    }
+
+    fn kind(&mut self, number: u8, other: u8) -> Option<PathKind> {
+        self.path_to(number, other).map(|path| path.kind)
+    }
+
+    fn path_to(&mut self, number: u8, other: u8) -> Option<crate::path::PathInfo> {
+        let snapshot = self.host(number).engine.snapshot();
+        snapshot.peers.iter().find(|peer| peer.key == key(other)).and_then(|peer| peer.path)
+    }
+
+    /// Both send each 50 ms; returns how many packets arrived at 2.
+    fn talk(&mut self, time: Duration) -> usize {
+        let until = self.now + time;
+        let before = self.host(2).received.len();
+        while self.now < until {
+            self.send(1, &[packet(v4(1), v4(2), 200)]);
+            self.send(2, &[packet(v4(2), v4(1), 200)]);
+            self.run(ms(50));
+        }
+        self.host(2).received.len() - before
+    }
+
+    /// Time until 2 gets a packet of 1 again, while both send.
+    fn outage(&mut self) -> Duration {
+        let start = self.now;
+        while self.talk(ms(50)) == 0 {
+            assert!(self.now < start + secs(60), "nothing in a minute");
+        }
+        self.now - start
+    }
+}
+
+/// 1 and 2 hear only 3 (and 4, if there is one), which relays.
+fn relayed(count: u8) -> World {
+    let mut world = World::new(count);
+    world.loses = apart;
+    world.run(secs(1));
+    world.relay(3, SESSION);
+    world.run(ms(100));
+    world
+}
+
+#[test]
+fn the_first_packet_takes_the_relay_and_arrives() {
+    let mut world = World::new(3);
+    world.loses = apart;
+    world.relay(3, SESSION);
+    world.send(1, &[packet(v4(1), v4(2), 100)]);
+    let start = world.now;
+    while world.received(2).is_empty() {
+        world.run(ms(10));
+        assert!(world.now < start + ms(1000), "too late");
+    }
+    let path = world.path_to(1, 2).unwrap();
+    assert_eq!((path.kind, path.via, path.endpoint), (PathKind::Relay, Some(key(3)), outside(3)));
+    let forwarding = world.host(3).engine.snapshot().forwarding;
+    assert_eq!(forwarding.sessions.len(), 1);
+    assert!(forwarding.packets > 4 && forwarding.bytes > 400, "{forwarding:?}");
+    assert_eq!(forwarding.sessions[0].bytes, forwarding.bytes);
+    assert_eq!(world.host(3).received.len(), 0, "the relay opens nothing");
+}
+
+#[test]
+fn a_batch_is_relayed_as_one_run_in_and_one_run_out() {
+    let mut world = relayed(3);
+    world.talk(secs(1));
+    world.host(1).runs.clear();
+    let batch = vec![packet(v4(1), v4(2), 1200); 30];
+    world.send(1, &batch);
+    let run = world.host(1).engine.poll_transmit().unwrap();
+    assert_eq!((run.segments().count(), run.segment_size), (30, 1200 + 32 + frame::HEADER));
+    let now = world.now;
+    let relay = &mut world.host(3).engine;
+    relay.handle_datagrams(outside(1), &run.contents, run.segment_size, now);
+    let out = relay.poll_transmit().unwrap();
+    assert_eq!((out.destination, &out.contents), (outside(2).into(), &run.contents));
+    assert!(relay.poll_transmit().is_none());
+    let before = world.host(2).received.len();
+    world.host(2).engine.handle_datagrams(outside(3), &out.contents, out.segment_size, now);
+    world.run(Duration::ZERO);
+    assert_eq!(world.host(2).received.len() - before, 30);
+}
+
+#[test]
+fn a_direct_path_takes_over_within_two_seconds_and_nothing_is_lost() {
+    let mut world = relayed(3);
+    assert_eq!(world.talk(secs(1)), 20);
+    assert_eq!(world.kind(1, 2), Some(PathKind::Relay));
+    // The NATs open: both are told so by signalling.
+    world.loses = |_| false;
+    for (number, other) in [(1, 2), (2, 1)] {
+        let candidates = vec![outside(other), outside(200)];
+        world.command(number, Command::SetCandidates { peer: key(other), candidates }).unwrap();
+    }
+    assert!(world.talk(secs(1)) >= 19);
+    assert_eq!((world.kind(1, 2), world.kind(2, 1)), (Some(PathKind::Direct), Some(PathKind::Direct)));
+    assert_eq!(world.talk(secs(60)), 1200);
+    let changes = |event: &&Event| matches!(event, Event::PathChanged { peer, .. } if *peer == key(2));
+    assert_eq!(world.host(1).events.iter().filter(changes).count(), 2, "relay, then direct, then quiet");
+}
+
+#[test]
+fn a_relayed_pair_finds_a_direct_path_later_without_being_told() {
+    let mut world = relayed(3);
+    world.talk(secs(10));
+    world.loses = |_| false;
+    world.talk(secs(45));
+    assert_eq!(world.kind(1, 2), Some(PathKind::Direct));
+}
+
+#[test]
+fn a_direct_path_that_falls_silent_gives_way_to_the_relay_within_three_seconds_and_returns() {
+    let mut world = World::new(3);
+    world.run(secs(1));
+    world.relay(3, SESSION);
+    world.talk(secs(10));
+    assert_eq!(world.kind(1, 2), Some(PathKind::Direct));
+    world.loses = apart;
+    world.talk(ms(100));
+    let outage = world.outage();
+    assert!(outage <= ms(3000), "{outage:?}");
+    world.talk(secs(10));
+    assert_eq!(world.kind(1, 2), Some(PathKind::Relay));
+    world.loses = |_| false;
+    world.talk(secs(60));
+    assert_eq!(world.kind(1, 2), Some(PathKind::Direct));
+}
+
+#[test]
+fn a_dead_relay_gives_way_to_the_other_within_three_seconds() {
+    let mut world = relayed(4);
+    world.relay(4, SECOND);
+    world.talk(secs(10));
+    let first = world.path_to(1, 2).unwrap().via.unwrap();
+    world.loses = if first == key(3) {
+        |datagram| apart(datagram) || [datagram.from, datagram.to].contains(&outside(3))
+    } else {
+        |datagram| apart(datagram) || [datagram.from, datagram.to].contains(&outside(4))
+    };
+    world.talk(ms(100));
+    let outage = world.outage();
+    assert!(outage <= ms(3000), "{outage:?}");
+    world.talk(secs(5));
+    assert!(world.path_to(1, 2).is_some_and(|path| path.kind == PathKind::Relay && path.via != Some(first)));
+}
+
+#[test]
+fn a_quiet_relayed_path_stays_without_events_and_carries_at_once() {
+    let mut world = relayed(3);
+    world.talk(secs(1));
+    let events = world.host(1).events.len();
+    world.run(secs(500));
+    assert_eq!(world.host(1).events.len(), events);
+    world.received(2);
+    world.send(1, &[packet(v4(1), v4(2), 100)]);
+    world.run(ms(20));
+    assert_eq!(world.received(2).len(), 1);
+}
+
+#[test]
+fn a_relay_whose_path_is_lost_is_no_way_until_it_is_found_again() {
+    let mut world = relayed(3);
+    world.talk(secs(1));
+    world.loses = |_| true;
+    world.talk(secs(10));
+    assert_eq!(world.path_to(1, 2), None);
+    let pairs =
+        world.host(1).engine.snapshot().peers.iter().find(|peer| peer.key == key(2)).unwrap().pairs.clone();
+    assert!(pairs.iter().any(|pair| matches!(pair.outcome, Outcome::Failed(_))), "{pairs:?}");
+    world.host(1).events.clear();
+    world.talk(secs(5));
+    assert!(
+        world.host(1).events.contains(&Event::WantCandidates { peer: key(3) }),
+        "the relay is wanted too"
+    );
+    world.loses = apart;
+    let outage = world.outage();
+    assert!(outage <= secs(31), "{outage:?}");
+    assert_eq!(world.kind(1, 2), Some(PathKind::Relay));
+}
+
+#[test]
+fn frames_of_strangers_and_of_foreign_sessions_go_nowhere() {
+    let mut world = relayed(4);
+    world.talk(secs(1));
+    let before = world.host(3).engine.snapshot().forwarding.packets;
+    let inject = |world: &mut World, from: u8, session: u64, inside: &[u8]| {
+        let bytes = [&frame::header(session)[..], inside].concat();
+        world.inject(Datagram { from: outside(from), to: outside(3), bytes });
+        world.run(ms(5));
+    };
+    inject(&mut world, 99, SESSION, &[5; 80]);
+    inject(&mut world, 4, SESSION, &[5; 80]);
+    assert_eq!(world.drops(3, Drop::RelayUnproven), 2, "a stranger, and a peer that is no end");
+    inject(&mut world, 1, 4711, &[5; 80]);
+    assert_eq!(world.drops(3, Drop::Relayed), 1);
+    inject(&mut world, 1, SESSION, &[6; 80]);
+    inject(&mut world, 1, SESSION, &[0x45; 80]);
+    inject(&mut world, 1, SESSION, &[5; 3000]);
+    assert_eq!(world.drops(3, Drop::RelayMalformed), 3);
+    assert_eq!(world.host(3).engine.snapshot().forwarding.packets, before);
+    // And at an end: only what the relay sends is from the relay.
+    let bytes = [&frame::header(SESSION)[..], &[5; 80]].concat();
+    world.inject(Datagram { from: outside(99), to: outside(1), bytes });
+    world.run(ms(5));
+    assert_eq!(world.drops(1, Drop::RelayUnproven), 1);
+}
+
+#[test]
+fn a_session_carries_one_peer_only() {
+    let mut world = relayed(4);
+    world.talk(secs(1));
+    // 3, which relays, puts its own packets into the session of 2.
+    world.send(3, &[packet(v4(3), v4(1), 100)]);
+    world.run(ms(100));
+    assert_eq!(world.received(1).iter().filter(|bytes| bytes[15] == 3).count(), 1);
+    let of_three =
+        world.record.iter().rev().find(|datagram| {
+            datagram.from == outside(3) && datagram.to == outside(1) && datagram.bytes[0] == 4
+        });
+    let bytes = [&frame::header(SESSION)[..], &of_three.unwrap().bytes].concat();
+    world.inject(Datagram { from: outside(3), to: outside(1), bytes });
+    world.run(ms(5));
+    assert_eq!(world.drops(1, Drop::ForeignDetour), 1);
+}
+
+#[test]
+fn removing_the_forward_the_relay_or_a_peer_cuts_at_once() {
+    for cut in [
+        Command::RemoveForward { session: SESSION },
+        Command::RemovePeer(key(1)),
+        Command::RemovePeer(key(2)),
+    ] {
+        let mut world = relayed(3);
+        world.talk(secs(1));
+        let before = world.host(3).engine.snapshot().forwarding.packets;
+        world.command(3, cut).unwrap();
+        assert_eq!(world.talk(ms(500)), 0);
+        let forwarding = world.host(3).engine.snapshot().forwarding;
+        assert_eq!((forwarding.packets, forwarding.sessions.len()), (before, 0));
+    }
+    let mut world = relayed(3);
+    world.talk(secs(1));
+    world.command(1, Command::RemoveRelay { peer: key(2), session: SESSION }).unwrap();
+    assert_eq!(world.path_to(1, 2), None);
+    assert_eq!(world.talk(ms(500)), 0);
+}
+
+#[test]
+fn a_quota_holds_for_each_sender() {
+    let mut world = relayed(3);
+    world.talk(secs(1));
+    let quota = Quota { bytes_per_day: u64::MAX, packets_per_second: 50 };
+    world.command(3, Command::SetQuota(quota)).unwrap();
+    world.received(2);
+    world.send(1, &vec![packet(v4(1), v4(2), 500); 60]);
+    world.send(1, &vec![packet(v4(1), v4(2), 500); 60]);
+    world.run(ms(100));
+    let arrived = world.received(2).len();
+    assert!((45..=60).contains(&arrived), "{arrived}");
+    assert!(world.drops(3, Drop::RelayOverRate) >= 60);
+    world.send(2, &vec![packet(v4(2), v4(1), 500); 20]);
+    world.received(1);
+    world.run(ms(100));
+    assert!(world.received(1).len() >= 20, "the other has its own");
+    world.command(3, Command::SetQuota(Quota { bytes_per_day: 0, ..quota })).unwrap();
+    world.run(secs(2));
+    assert_eq!(world.talk(ms(200)), 0);
+    assert!(world.drops(3, Drop::RelayOverDay) > 0);
+}
+
+#[test]
+fn a_session_has_three_devices_and_one_meaning() {
+    let mut world = relayed(4);
+    let add = |peer, relay, session| Command::AddRelay { peer: key(peer), relay: key(relay), session };
+    assert_eq!(world.command(1, add(2, 2, 9)), Err(CommandError::NotThreeDevices));
+    assert_eq!(world.command(1, add(2, 50, 9)), Err(CommandError::UnknownPeer));
+    assert_eq!(world.command(1, add(2, 3, SESSION)), Ok(()), "told again");
+    assert_eq!(world.command(1, add(4, 3, SESSION)), Err(CommandError::SessionTaken(SESSION)));
+    let between = |a, b| Command::AddForward { session: SESSION, between: (key(a), key(b)) };
+    assert_eq!(world.command(3, between(2, 1)), Ok(()), "told again");
+    assert_eq!(world.command(3, between(1, 4)), Err(CommandError::SessionTaken(SESSION)));
+    assert_eq!(world.command(1, between(2, 4)), Err(CommandError::SessionTaken(SESSION)));
+    for session in 100..107 {
+        assert_eq!(world.command(1, add(2, 4, session)), Ok(()));
+    }
+    assert_eq!(world.command(1, add(2, 4, 107)), Err(CommandError::TooManySessions));
+}
+
+#[test]
+fn a_stream_carries_both_ways_and_its_end_is_noticed_at_once() {
+    let mut world = World::new(2);
+    world.loses = |_| true;
+    world.streams.push((5, [1, 2]));
+    let now = world.now;
+    world.host(1).engine.add_stream(&key(2), 5, outside(2), now).unwrap();
+    world.host(2).engine.add_stream(&key(1), 5, outside(1), now).unwrap();
+    assert!(world.talk(secs(1)) >= 18);
+    let path = world.path_to(1, 2).unwrap();
+    assert_eq!((path.kind, path.via, path.endpoint), (PathKind::Stream, None, outside(2)));
+    assert_eq!(path.route, Route::Stream { id: 5 });
+    let now = world.now;
+    world.host(1).engine.remove_stream(5, now);
+    assert_eq!(world.path_to(1, 2), None);
+    world.host(1).engine.handle_datagram(Via::Stream { id: 5 }, &[5; 80], now);
+    assert_eq!(world.drops(1, Drop::StreamUnknown), 1);
+}
+
+#[test]
+fn a_device_without_udp_reaches_another_through_a_relay_by_a_stream() {
+    let mut world = World::new(3);
+    world.loses = |datagram| [datagram.from, datagram.to].contains(&outside(1));
+    world.streams.push((8, [1, 3]));
+    let now = world.now;
+    world.host(1).engine.add_stream(&key(3), 8, outside(3), now).unwrap();
+    world.host(3).engine.add_stream(&key(1), 8, outside(1), now).unwrap();
+    world.relay(3, SESSION);
+    assert!(world.talk(secs(1)) >= 15);
+    let ours = world.path_to(1, 2).unwrap();
+    assert_eq!((ours.kind, ours.via, ours.endpoint), (PathKind::Stream, Some(key(3)), outside(3)));
+    assert_eq!(world.kind(2, 1), Some(PathKind::Relay));
+    let now = world.now;
+    world.host(1).engine.remove_stream(8, now);
+    assert_eq!(world.path_to(1, 2), None, "and with the stream goes what it carried");
+}
