@@ -44,7 +44,8 @@ pub(super) fn lines(check: &Netcheck, printer: Printer) -> Vec<String> {
     );
     for probed in &check.probed {
         let found = if probed.reachable { "reachable from outside" } else { "not reachable from outside" };
-        lines.push(field("probed", format!("{} is {found}", probed.address)));
+        let by = probed.by.as_ref().map_or_else(String::new, |by| format!(", says {by}"));
+        lines.push(field("probed", format!("{} is {found}{by}", probed.address)));
     }
     let relays: Vec<_> = check
         .relays

@@ -112,6 +112,9 @@ pub struct PortMapping {
 /// What members found when they called one of our addresses from outside.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probed {
+    /// The member, by name; absent when several agree, or it was longer ago.
+    #[serde(default)]
+    pub by: Option<String>,
     /// Our address.
     pub address: SocketAddr,
     /// Whether they got through.

@@ -42,7 +42,10 @@ impl Core {
             Request::FindPeer(name, reply) => drop(reply.send(self.target(&name).await)),
             Request::Ping(name, reply) => drop(reply.send(self.ping(&name).await)),
             Request::Netcheck(reply) => drop(reply.send(self.netcheck().await)),
-            Request::Doctor(peer, reply) => drop(reply.send(self.doctor(peer.as_deref()).await)),
+            Request::Mesh(reply) => drop(reply.send(self.session().map(|session| session.swarm().clone()))),
+            Request::Doctor(peer, probes, reply) => {
+                drop(reply.send(self.doctor(peer.as_deref(), &probes).await));
+            }
             Request::SetGrants(change, reply) => drop(reply.send(self.set_grants(&change).await)),
             Request::Leave(reply) => drop(reply.send(self.leave().await)),
             Request::Down(reply) => {

@@ -217,8 +217,12 @@ impl Core {
                     tracing::debug!(%failure, "a peer's path was not tested");
                 }
             }
+            Event::ConnectedThrough { peer, .. } => self.peer_answers(&peer),
             Event::GrantsOfPeer { .. } | Event::ClockSkew { .. } => {}
-            Event::Candidates { peer, addresses } => self.bridge.set_candidates(&peer, addresses).await,
+            Event::Reachable { address, reachable } => {
+                session.heard.reachable.insert(address, reachable);
+            }
+            Event::Candidates { peer, addresses, .. } => self.bridge.set_candidates(&peer, addresses).await,
             Event::Observed { by, address } => self.observed(by, address).await,
             Event::Misbehaved { peer, why } => {
                 tracing::warn!(peer = %peer.short(), %why, "a member misbehaves")

@@ -7,6 +7,7 @@ use std::time::Duration;
 use warren_p2p::identity::DeviceId;
 use warren_p2p::membership::{Member, Roster};
 use warren_p2p::node::PeerLink;
+use warren_p2p::swarm::Probe;
 
 use super::bridge::Link;
 use super::core::Core;
@@ -22,15 +23,11 @@ use crate::control::{
 /// A member that is connected by UDP has said within this where it sees us.
 const UDP_TELLS: Duration = Duration::from_secs(20);
 
-/// What members have told that is of use for people alone.
+/// What members have found out for us.
 #[derive(Debug, Default)]
 pub(super) struct Heard {
-    /// The NAT in front of them.
-    pub(super) nats: BTreeMap<DeviceId, Kind>,
     /// Whether they reached our addresses from outside.
     pub(super) reachable: BTreeMap<SocketAddr, bool>,
-    /// Those that relay for us, and whether they hold a place for us.
-    pub(super) relays: BTreeMap<DeviceId, bool>,
 }
 
 /// How members are reached, by packets and by control connections.
@@ -47,10 +44,14 @@ impl Core {
         Ok(check)
     }
 
-    pub(super) async fn doctor(&self, peer: Option<&str>) -> Result<Doctor> {
+    /// `probes` are what members found when they called us just now.
+    pub(super) async fn doctor(&self, peer: Option<&str>, probes: &[Probe]) -> Result<Doctor> {
         let session = self.session()?;
         let links = self.links(session).await?;
-        let here = self.network(Some((session, &links)));
+        let mut here = self.network(Some((session, &links)));
+        if !probes.is_empty() {
+            here.probed = probes.iter().map(|probe| probed(session, probe)).collect();
+        }
         let members: Vec<&Member> = match peer {
             Some(text) => vec![session.roster().find(text).map_err(failures::find)?],
             None => session.visible().collect(),
@@ -108,7 +109,7 @@ impl Core {
         Netcheck {
             udp: self.udp(session, links),
             probed: probed
-                .map(|(address, reachable)| Probed { address: *address, reachable: *reachable })
+                .map(|(address, reachable)| Probed { by: None, address: *address, reachable: *reachable })
                 .collect(),
             relays: relays(session, links),
             clocks: links
@@ -166,6 +167,11 @@ impl Core {
     }
 }
 
+fn probed(session: &Session, probe: &Probe) -> Probed {
+    let by = Some(view::name_of(session.roster(), &probe.by));
+    Probed { by, address: probe.address, reachable: probe.reachable }
+}
+
 /// What was tried to reach a member.
 pub(super) fn peer_check(session: &Session, links: &Links, member: &Member) -> PeerCheck {
     let (control, packets) = (links.control.get(&member.id), links.packets.get(&member.id));
@@ -173,13 +179,15 @@ pub(super) fn peer_check(session: &Session, links: &Links, member: &Member) -> P
     PeerCheck {
         name: member.name.to_string(),
         connected,
-        connected_through: None,
+        connected_through: control
+            .and_then(|link| link.via)
+            .map(|relay| view::name_of(session.roster(), &relay)),
         last_seen_s: match packets.and_then(|link| link.last_handshake) {
             _ if connected => Some(0),
             age => age.map(|age| age.as_secs()),
         },
         path: packets.and_then(|link| link.path.clone()),
-        nat: session.heard.nats.get(&member.id).copied().unwrap_or_default().word().to_owned(),
+        nat: control.map_or(Kind::Unknown, |link| link.nat.into()).word().to_owned(),
         pairs: packets.map(|link| link.pairs.clone()).unwrap_or_default(),
         why: None,
         advice: Vec::new(),
@@ -194,7 +202,8 @@ fn relays(session: &Session, links: &Links) -> Vec<RelayCheck> {
         used.into_iter().chain(link.pairs.iter().filter_map(|pair| pair.via.clone())).collect::<Vec<_>>()
     };
     let mut names: BTreeSet<String> = links.packets.values().flat_map(via).collect();
-    names.extend(session.heard.relays.keys().map(|device| view::name_of(roster, device)));
+    let willing = links.control.iter().filter(|(_, link)| link.relays && link.connected);
+    names.extend(willing.map(|(device, _)| view::name_of(roster, device)));
     let of = |name: String| {
         let member = roster.members().values().find(|member| member.name.to_string() == name);
         let device = member.map(|member| member.id);
@@ -209,7 +218,7 @@ fn relays(session: &Session, links: &Links) -> Vec<RelayCheck> {
             rtt_ms: path
                 .and_then(|path| path.rtt_ms)
                 .or_else(|| control().map(|rtt| rtt.as_secs_f64() * 1000.0)),
-            reserved: device.and_then(|device| session.heard.relays.get(&device).copied()),
+            reserved: None,
             carries,
             name,
         }

@@ -14,6 +14,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use warren_p2p::identity::DeviceId;
+use warren_p2p::signal::NatKind;
 
 /// How the router in front of us numbers outgoing flows (RFC 4787, section 4.1).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -226,6 +227,28 @@ impl Nat {
 impl Family {
     pub(super) fn of(address: IpAddr) -> Self {
         if address.is_ipv4() { Self::V4 } else { Self::V6 }
+    }
+}
+
+impl From<NatKind> for Kind {
+    fn from(kind: NatKind) -> Self {
+        match kind {
+            NatKind::Unknown => Self::Unknown,
+            NatKind::Open => Self::Open,
+            NatKind::Easy => Self::Easy,
+            NatKind::Hard => Self::Hard,
+        }
+    }
+}
+
+impl From<Kind> for NatKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Unknown => Self::Unknown,
+            Kind::Open => Self::Open,
+            Kind::Easy => Self::Easy,
+            Kind::Hard => Self::Hard,
+        }
     }
 }
 

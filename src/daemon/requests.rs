@@ -7,6 +7,8 @@ use futures::stream::BoxStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+use warren_p2p::swarm::{Handle, Probe};
+
 use super::pinging;
 use crate::control::{
     Cause, Doctor, Failure, GrantChange, GrantOutcome, Invite, InviteTerms, JoinEvent, JoinRequest, Netcheck,
@@ -18,6 +20,9 @@ const BACKLOG: usize = 64;
 
 /// What a path takes to be found where one can be, on slow links too.
 const TRYING: Duration = Duration::from_secs(4);
+
+/// What members take to call all our addresses.
+const PROBING: Duration = Duration::from_secs(8);
 
 /// Where the answer to a question goes.
 pub(super) type Reply<T> = oneshot::Sender<Result<T>>;
@@ -32,7 +37,9 @@ pub(super) enum Request {
     FindPeer(String, Reply<Target>),
     Ping(String, Reply<Ping>),
     Netcheck(Reply<Netcheck>),
-    Doctor(Option<String>, Reply<Doctor>),
+    /// The control connections, for what takes longer than the loop may.
+    Mesh(Reply<Handle>),
+    Doctor(Option<String>, Vec<Probe>, Reply<Doctor>),
     SetGrants(GrantChange, Reply<GrantOutcome>),
     Leave(Reply<()>),
     Down(Reply<()>),
@@ -115,13 +122,21 @@ impl Service for Requests {
 
     fn doctor(&self, peer: Option<String>) -> BoxFuture<'_, Result<Doctor>> {
         Box::pin(async move {
-            if let Some(peer) = peer.clone() {
+            let mesh = self.ask(Request::Mesh).await?;
+            let tried = async {
                 // A peer nobody talks to has no path; this makes the dataplane look for one.
-                let ping = self.ask(|reply| Request::Ping(peer, reply)).await?;
-                // What came of it stands in the report.
-                let _ = timeout(TRYING, ping.answer).await;
-            }
-            self.ask(|reply| Request::Doctor(peer, reply)).await
+                if let Some(peer) = peer.clone() {
+                    let ping = self.ask(|reply| Request::Ping(peer, reply)).await?;
+                    // What came of it stands in the report.
+                    let _ = timeout(TRYING, ping.answer).await;
+                }
+                Ok::<(), Failure>(())
+            };
+            let (tried, probes) = tokio::join!(tried, timeout(PROBING, mesh.probe_me()));
+            tried?;
+            // Nobody may be there to probe us; the rest of the report is of use all the same.
+            let probes = probes.ok().and_then(std::result::Result::ok).unwrap_or_default();
+            self.ask(|reply| Request::Doctor(peer, probes, reply)).await
         })
     }
 

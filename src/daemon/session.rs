@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use warren_p2p::identity::DeviceId;
 use warren_p2p::invite::InviteCode;
 use warren_p2p::membership::{Member, Roster};
-use warren_p2p::node::Event;
+use warren_p2p::node::{Event, RelayPolicy};
 use warren_p2p::record::Grants;
 use warren_p2p::swarm::{self, Handle, Settings};
 
@@ -24,7 +24,7 @@ use super::diagnosis::Heard;
 use super::nat::Nat;
 use super::state::MeshDir;
 use super::{failures, joining, stranded};
-use crate::config::Config;
+use crate::config::{Config, Relay};
 use crate::control::{Cause, Failure, Result};
 use crate::host::{Change, Host};
 
@@ -96,7 +96,18 @@ impl Session {
             code,
             asking: JoinSet::new(),
         };
-        match session.take_place(config, bridge, host).await {
+        let policy = match config.relay {
+            Relay::Auto => RelayPolicy::Auto,
+            Relay::On => RelayPolicy::On,
+            Relay::Off => RelayPolicy::Off,
+        };
+        bridge.set_quota(config.relay_bytes_per_day, config.relay_packets_per_second).await;
+        let settled = session.swarm.set_relay_policy(policy).await.map_err(failures::command);
+        let settled = match settled {
+            Ok(()) => session.take_place(config, bridge, host).await,
+            Err(failure) => Err(failure),
+        };
+        match settled {
             Ok(()) => Ok(session),
             Err(failure) => {
                 session.stop(bridge, host).await;
@@ -198,6 +209,9 @@ impl Session {
         let candidates: BTreeSet<_> = addresses.into_iter().chain(self.nat.announced()).collect();
         if let Err(error) = self.swarm.set_candidates(candidates.into_iter().collect()).await {
             tracing::debug!(%error, "our addresses were not told");
+        }
+        if let Err(error) = self.swarm.set_nat(self.nat.main_kind().into()).await {
+            tracing::debug!(%error, "our NAT was not told");
         }
     }
 

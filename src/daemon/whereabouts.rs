@@ -20,6 +20,9 @@ impl Core {
         }
         if let Some(session) = &mut self.session {
             let moved = self.interfaces.moved();
+            if !moved.is_empty() {
+                session.heard.reachable.clear();
+            }
             session.nat.network_changed(self.interfaces.networks(), moved, monotonic());
             if let Err(error) = session.swarm().network_changed().await {
                 tracing::debug!(%error, "nobody was called again");

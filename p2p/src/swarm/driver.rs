@@ -1,9 +1,11 @@
 //! The only task of a member: libp2p's swarm on one side, the node on the other, the daemon's commands in between.
 
 mod protocols;
+mod reach;
+mod relaying;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -22,13 +24,16 @@ use libp2p::{
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub(super) use reach::Reach;
+
 use super::{
-    address::{socket_address, ways},
+    address::{socket_address, tcp},
     behaviour::{Behaviour, BehaviourEvent},
+    circuit::{is_circuit, relay},
     codec::Frame,
     gate::Standing,
     handle::Command,
-    quic::Closer,
+    quic::{self, Closer},
     tunnel_guard::TunnelAddresses,
 };
 use crate::{
@@ -83,6 +88,12 @@ pub(super) struct Driver {
     pub(super) visits: BTreeMap<ConnectionId, Visit>,
     pub(super) exchanges: BTreeMap<OutboundRequestId, SessionId>,
     pub(super) hellos: BTreeMap<OutboundRequestId, SessionId>,
+    /// Our own calls, and whether they go through others; the rest is libp2p's.
+    pub(super) dials: BTreeMap<ConnectionId, bool>,
+    /// The relays that we listen through.
+    pub(super) reservations: HashMap<ListenerId, DeviceId>,
+    pub(super) relaying: bool,
+    pub(super) reach: Reach,
     pub(super) flushing: Vec<(Instant, oneshot::Sender<()>)>,
 }
 
@@ -103,6 +114,7 @@ impl Driver {
                 },
                 command = self.commands.recv() => match command {
                     Some(Command::Call(call)) => call(&mut self.node, now()),
+                    Some(Command::Probe(done)) => self.probe(done),
                     Some(Command::Flush(done)) => self.flushing.push((now().instant + FLUSH_PATIENCE, done)),
                     Some(Command::Shutdown(done)) => break Some(done),
                     None => break None,
@@ -110,6 +122,7 @@ impl Driver {
                 event = self.swarm.select_next_some(), if self.waiting.len() < WAITING_EVENTS => {
                     self.handle_swarm_event(event);
                 }
+                tested = self.reach.next() => self.handle_tested(tested),
                 () = tokio::time::sleep_until(timeout.into()) => {
                     self.node.handle_timeout(now());
                     self.end_visits();
@@ -156,17 +169,28 @@ impl Driver {
     fn carry_out(&mut self) {
         while let Some(output) = self.node.poll_output(now()) {
             match output {
-                Output::Dial { peer, addresses } => {
-                    let addresses: Vec<_> = addresses.into_iter().flat_map(ways).collect();
+                Output::Dial { peer, addresses, streams } => {
+                    let addresses = addresses.into_iter().map(quic::to_multiaddr);
+                    let addresses = addresses.chain(streams.into_iter().map(tcp)).collect();
                     let opts = DialOpts::peer_id(peer.to_peer_id())
                         .addresses(addresses)
                         // The plan says when; a call to old addresses must not hold up one to a new address.
                         .condition(PeerCondition::Always)
                         .build();
+                    let connection = opts.connection_id();
                     if let Err(error) = self.swarm.dial(opts) {
                         tracing::debug!(peer = %peer.short(), %error, "did not call");
                         self.node.handle_dial_failed(peer, now());
+                    } else {
+                        self.dials.insert(connection, false);
                     }
+                }
+                Output::DialThrough { peer, relays } => self.dial_through(peer, &relays),
+                Output::Reserve(via) => self.reserve(via),
+                Output::Release(relay) => self.release(relay),
+                Output::Relay(on) => self.relay(on),
+                Output::AskReach { peer, addresses } => {
+                    self.ask(peer, addresses);
                 }
                 Output::Lookup(peer) => {
                     self.swarm.behaviour_mut().kad.inner().get_closest_peers(peer.to_peer_id());
@@ -227,17 +251,30 @@ impl Driver {
                     self.node.handle_disconnected(peer, key, now());
                 }
             }
-            SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), error, .. } => {
+            SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), error, connection_id } => {
                 tracing::debug!(%peer, %error, "no address answered");
-                if let Some(peer) = DeviceId::from_peer_id(&peer) {
-                    self.node.handle_dial_failed(peer, now());
+                let through = self.dials.remove(&connection_id);
+                match (DeviceId::from_peer_id(&peer), through) {
+                    (Some(peer), Some(false)) => self.node.handle_dial_failed(peer, now()),
+                    (Some(peer), Some(true)) => self.node.handle_circuit_failed(peer, now()),
+                    (None, _) | (_, None) => {}
                 }
             }
-            SwarmEvent::NewListenAddr { address, .. } => self.handle_listening(&address, true),
+            SwarmEvent::NewListenAddr { address, listener_id } => {
+                if !self.handle_reservation(listener_id, true) {
+                    self.handle_listening(&address, true);
+                    self.name_relay();
+                }
+            }
             SwarmEvent::ExpiredListenAddr { address, .. } => self.handle_listening(&address, false),
             SwarmEvent::ListenerError { error, .. } => tracing::warn!(%error, "a listener failed"),
-            SwarmEvent::ListenerClosed { reason: Err(error), .. } => {
-                tracing::error!(%error, "a listener is gone");
+            SwarmEvent::ListenerClosed { listener_id, reason, .. } => {
+                let reservation = self.handle_reservation(listener_id, false);
+                match reason {
+                    Err(error) if reservation => tracing::debug!(%error, "a relay is gone"),
+                    Err(error) => tracing::error!(%error, "a listener is gone"),
+                    Ok(()) => {}
+                }
             }
             other => tracing::trace!(?other, "not of interest"),
         }
@@ -251,6 +288,15 @@ impl Driver {
 
     fn handle_established(&mut self, peer: &PeerId, connection: ConnectionId, endpoint: &ConnectedPoint) {
         let Some(device) = DeviceId::from_peer_id(peer) else { return };
+        self.dials.remove(&connection);
+        let remote = match endpoint {
+            ConnectedPoint::Dialer { address, .. } => address,
+            ConnectedPoint::Listener { local_addr, .. } => local_addr,
+        };
+        if is_circuit(remote) {
+            self.handle_circuit(device, connection, relay(remote), endpoint.is_dialer());
+            return;
+        }
         let Some((address, udp)) = socket_address(endpoint.get_remote_address()) else { return };
         if !self.node.roster().is_member(&device) {
             // The gate let it in, so it holds an invite key.
@@ -284,7 +330,9 @@ impl Driver {
             BehaviourEvent::Exchange(event) => self.handle_exchange(event),
             BehaviourEvent::Signal(event) => self.handle_signal(event),
             BehaviourEvent::Identify(event) => self.handle_identify(event),
-            BehaviourEvent::Ping(ping::Event { peer, connection, result }) => match result {
+            BehaviourEvent::Reach(event) => self.handle_reach(event),
+            BehaviourEvent::Ping(ping::Event { peer, connection, result })
+            | BehaviourEvent::Pulse(ping::Event { peer, connection, result }) => match result {
                 Ok(round_trip) => {
                     if let Some(peer) = DeviceId::from_peer_id(&peer) {
                         self.node.handle_round_trip(peer, round_trip);
@@ -306,6 +354,9 @@ impl Driver {
                 }
             }
             BehaviourEvent::Kad(_) => {}
+            BehaviourEvent::Relay(event) => tracing::trace!(?event, "relaying"),
+            BehaviourEvent::RelayClient(event) => tracing::trace!(?event, "relayed"),
+            BehaviourEvent::Dcutr(event) => tracing::debug!(?event, "hole punching"),
             BehaviourEvent::Mdns(mdns::Event::Discovered(found)) => {
                 for (peer, address) in found {
                     self.heard(&peer, &address, Source::Lan);

@@ -12,8 +12,9 @@ use crate::{
     identity::DeviceId,
     invite::{InviteCode, InviteTerms},
     membership::Roster,
-    node::{CommandError, Node, Now, PeerLink},
+    node::{CommandError, Node, Now, PeerLink, RelayPolicy},
     record::{Grants, Name, RecordId},
+    signal::NatKind,
 };
 
 type Call = Box<dyn FnOnce(&mut Node, Now) + Send>;
@@ -22,10 +23,23 @@ type Call = Box<dyn FnOnce(&mut Node, Now) + Send>;
 pub(super) enum Command {
     /// Do this with the node.
     Call(Call),
+    /// Ask members whether they can reach us.
+    Probe(oneshot::Sender<Vec<Probe>>),
     /// Say when everything was told to those who are connected, or when that took too long.
     Flush(oneshot::Sender<()>),
     /// Close all connections and end.
     Shutdown(oneshot::Sender<()>),
+}
+
+/// What one member found when it tried to reach us at one address, from a port we have never sent to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// Who tried.
+    pub by: DeviceId,
+    /// Where.
+    pub address: SocketAddr,
+    /// Whether we answered.
+    pub reachable: bool,
 }
 
 /// A running member. Clones control the same one; when the last is dropped, it shuts down.
@@ -109,6 +123,34 @@ impl Handle {
     /// The network of this machine changed: call everybody at once who is not connected.
     pub async fn network_changed(&self) -> Result<(), CommandError> {
         self.call(|node, now| node.handle_network_changed(now)).await
+    }
+
+    /// Says what stands between our dataplane and the Internet.
+    pub async fn set_nat(&self, nat: NatKind) -> Result<(), CommandError> {
+        self.call(move |node, now| node.set_nat(nat, now)).await
+    }
+
+    /// Decides whether this device relays for other members.
+    pub async fn set_relay_policy(&self, policy: RelayPolicy) -> Result<(), CommandError> {
+        self.call(move |node, now| node.set_relay_policy(policy, now)).await
+    }
+
+    /// Whether this device relays for other members now.
+    pub async fn relays(&self) -> Result<bool, CommandError> {
+        self.call(|node, _| node.relays()).await
+    }
+
+    /// Whether this device can be reached from outside, as far as is known.
+    pub async fn is_reachable(&self) -> Result<bool, CommandError> {
+        self.call(|node, now| node.is_reachable(now)).await
+    }
+
+    /// Asks up to three connected members to call us at our candidates, from ports we have never sent to. Takes some
+    /// seconds; empty when there is nobody to ask or nothing to try.
+    pub async fn probe_me(&self) -> Result<Vec<Probe>, CommandError> {
+        let (done, probed) = oneshot::channel();
+        self.commands.send(Command::Probe(done)).await.map_err(|_| CommandError::Stopped)?;
+        probed.await.map_err(|_| CommandError::Stopped)
     }
 
     /// Every other member as our control connections see it.

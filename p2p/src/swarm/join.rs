@@ -120,7 +120,7 @@ pub async fn join(settings: JoinSettings, progress: mpsc::Sender<Progress>) -> R
     let own = keypair.public().to_peer_id();
     let avoided = TunnelAddresses::default();
     avoided.replace(tunnel);
-    let (transport, _closer) = transport::build(&keypair, sockets, avoided)?;
+    let (transport, _closer) = transport::build(&keypair, sockets, avoided, None)?;
     let behaviour = Behaviour {
         join: behaviour::join(&code.mesh(), ProtocolSupport::Outbound),
         mdns: mdns.then(|| behaviour::mdns_behaviour(own)).flatten().into(),

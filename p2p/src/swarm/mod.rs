@@ -22,6 +22,7 @@
 
 mod address;
 mod behaviour;
+mod circuit;
 mod codec;
 mod driver;
 mod gate;
@@ -36,16 +37,16 @@ mod transport;
 mod tunnel_guard;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
 
-use libp2p::Swarm;
+use libp2p::{Swarm, relay};
 use tokio::sync::{mpsc, watch};
 
-pub use handle::Handle;
+pub use handle::{Handle, Probe};
 pub use join::{JoinError, JoinSettings, JoinedMesh, PATIENCE, Progress, join};
 
 use crate::{
@@ -119,9 +120,10 @@ pub fn start_member(
         .map(|socket| socket.local_addr())
         .collect::<Result<_, _>>()
         .map_err(quic::Error::Io)?;
-    let (transport, closer) = transport::build(&keypair, sockets, avoided.clone())?;
+    let (circuits, relay_client) = relay::client::new(keypair.public().to_peer_id());
+    let (transport, closer) = transport::build(&keypair, sockets, avoided.clone(), Some(circuits))?;
     let guests = Guests::default();
-    let behaviour = Behaviour::new(&keypair, &log.mesh(), mdns, &guests);
+    let behaviour = Behaviour::new(&keypair, &log.mesh(), mdns, &guests, relay_client);
     let config = libp2p::swarm::Config::with_tokio_executor()
         .with_idle_connection_timeout(IDLE)
         .with_dial_concurrency_factor(DIALS_AT_ONCE.try_into().expect("16 is not zero"))
@@ -162,6 +164,10 @@ pub fn start_member(
         visits: BTreeMap::new(),
         exchanges: BTreeMap::new(),
         hellos: BTreeMap::new(),
+        dials: BTreeMap::new(),
+        reservations: HashMap::new(),
+        relaying: false,
+        reach: driver::Reach::default(),
         flushing: Vec::new(),
     };
     tokio::spawn(driver.run());

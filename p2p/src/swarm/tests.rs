@@ -5,6 +5,7 @@
 mod kademlia;
 mod members;
 mod newcomers;
+mod relaying;
 mod rig;
 mod villain;
 mod villains;

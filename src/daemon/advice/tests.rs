@@ -106,7 +106,7 @@ fn a_router_behind_a_router() {
 #[test]
 fn a_mapping_that_leads_nowhere() {
     let mut check = lent("203.0.113.9:41820");
-    check.probed = vec![Probed { address: at("203.0.113.9:41820"), reachable: false }];
+    check.probed = vec![Probed { by: None, address: at("203.0.113.9:41820"), reachable: false }];
     network(&check, &[("mapping_dead", "forwards 203.0.113.9:41820")]);
     check.probed[0].reachable = true;
     network(&check, &[]);
