@@ -99,7 +99,7 @@ impl Nat {
     pub(super) fn observed(&mut self, by: DeviceId, address: SocketAddr, now: Instant) -> bool {
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
         let family = Family::of(address.ip());
-        let before = (self.kind(family), self.announced());
+        let before = (self.kind(family), self.seen());
         let report = Report { address, at: now, doubtful: false };
         let old = self.observers.entry(by).or_default().reports.insert(family, report);
         if old.is_some_and(|old| old.address != address) {
@@ -114,7 +114,7 @@ impl Nat {
             }
         }
         self.judge(family, now);
-        before != (self.kind(family), self.announced())
+        before != (self.kind(family), self.seen())
     }
 
     /// Our interfaces have these addresses now. Packets of the families in `moved` leave from another of them than
@@ -142,8 +142,16 @@ impl Nat {
         }
     }
 
-    /// The addresses at which a member might reach us from outside, the latest first.
+    /// The addresses at which a member might reach us from outside, the latest first. Without a NAT those of our
+    /// interfaces are all there are: another one is the work of somebody's router on the way.
     pub(super) fn announced(&self) -> Vec<SocketAddr> {
+        let mut seen = self.seen();
+        seen.retain(|address| self.kind(Family::of(address.ip())) != Kind::Open);
+        seen
+    }
+
+    /// Where members see us, the latest first.
+    pub(super) fn seen(&self) -> Vec<SocketAddr> {
         [Family::V4, Family::V6]
             .into_iter()
             .flat_map(|family| {

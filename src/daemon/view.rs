@@ -71,7 +71,7 @@ pub(super) fn no_device(name: &str, port: u16) -> control::Device {
 
 /// How the outside sees us.
 pub(super) fn nat(nat: &Nat) -> control::Nat {
-    control::Nat { kind: nat.main_kind().word().to_owned(), observed: nat.announced() }
+    control::Nat { kind: nat.main_kind().word().to_owned(), observed: nat.seen() }
 }
 
 /// Another member.

@@ -147,7 +147,7 @@ fn another_network_forgets_and_a_mere_flap_does_not() {
     scene.is(Kind::Easy);
     scene.nat.network_changed(networks("10.0.0.3"), &[Family::V4], now);
     scene.is(Kind::Unknown);
-    assert_eq!(scene.nat.announced(), []);
+    assert_eq!(scene.nat.seen(), []);
 }
 
 #[test]
@@ -173,6 +173,15 @@ fn behind_a_hard_nat_only_the_latest_two_are_announced() {
     let expected: Vec<SocketAddr> =
         ["203.0.113.9:4007", "203.0.113.9:4006"].map(|text| text.parse().unwrap()).into();
     assert_eq!(scene.nat.announced(), expected);
+}
+
+#[test]
+fn without_a_nat_nothing_is_announced_beside_the_interfaces() {
+    let mut scene = Scene::at("203.0.113.9");
+    scene.sees(1, "198.51.100.1", "203.0.113.9:41820").sees(2, "198.51.100.2", "203.0.113.9:64403");
+    scene.is(Kind::Open);
+    assert_eq!(scene.nat.announced(), []);
+    assert_eq!(scene.nat.seen().len(), 2);
 }
 
 #[test]
