@@ -45,8 +45,7 @@
 //!
 //! # Absent
 //!
-//! Routing between peers, exit nodes, relays, TCP as a carrier and the search for path MTUs are not here yet; each has
-//! its place reserved in the room it belongs to. Never here: persistent state, configuration files, trust.
+//! Routing between peers and exit nodes are not here yet; each has its place reserved in the room it belongs to. Never here: persistent state, configuration files, trust.
 
 pub mod engine;
 pub mod filter;

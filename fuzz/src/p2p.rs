@@ -1,13 +1,18 @@
 //! Targets of the control plane: what people paste, what members and newcomers send.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::str;
 
-use warren_p2p::identity::Identity;
+use warren_p2p::discovery::{Presence, Remembered};
+use warren_p2p::identity::{DeviceId, Identity};
 use warren_p2p::invite::{InviteCode, Request, Response};
 use warren_p2p::limits::{JOIN_REQUEST_BYTES, RECORD_BYTES};
 use warren_p2p::membership::{Log, Message, Sync};
+use warren_p2p::node::{ConnectionKey, Keep, KeepError, LinkInfo, Node, NodeConfig, Now};
 use warren_p2p::record::codec::{decode, encode};
-use warren_p2p::record::{Record, Verified};
+use warren_p2p::record::{Grants, Record, RecordId, Verified};
+use warren_p2p::signal::{BYTES, CANDIDATES, Hello, PRESENCES, ReachRequest};
 
 use crate::bench::{Mesh, NOW, instant};
 
@@ -81,6 +86,69 @@ pub fn join_message(bytes: &[u8]) -> bool {
         accepted = true;
     }
     accepted
+}
+
+/// What a member says of itself and of others: a greeting to a node that is connected with it, and the presences in it.
+#[must_use]
+pub fn signal_message(bytes: &[u8]) -> bool {
+    let mut accepted = false;
+    if let Ok(presence) = Verified::<Presence>::from_bytes(bytes) {
+        assert_eq!(presence.bytes(), bytes, "a presence has one spelling");
+        accepted = true;
+    }
+    if let Ok(asked) = decode::<ReachRequest>(bytes, RECORD_BYTES) {
+        assert_eq!(encode(&asked, RECORD_BYTES).as_deref(), Ok(bytes), "a request has one spelling");
+    }
+    let Ok(hello) = decode::<Hello>(bytes, BYTES) else { return accepted };
+    assert_eq!(encode(&hello, BYTES).as_deref(), Ok(bytes), "a greeting has one spelling");
+    let now = Now { instant: instant(), wall: NOW };
+    let (mut node, member) = connected(now);
+    if let Some(answer) = node.handle_hello(member, hello, now) {
+        assert!(answer.candidates.len() <= CANDIDATES && answer.presences.len() <= PRESENCES);
+        accepted = true;
+    }
+    // Whatever it was, the node comes to rest.
+    let done = std::iter::from_fn(|| node.poll_output(now)).take(1000).count();
+    assert!(done < 1000, "one greeting makes the node busy without end");
+    accepted
+}
+
+/// A node that is connected with another member of its mesh.
+fn connected(now: Now) -> (Node, DeviceId) {
+    let bench = Mesh::new();
+    let mut newcomer = bench.newcomer();
+    let (terms, _) = bench.answer(&newcomer.ask(NOW));
+    let _ = newcomer.handle_terms(&terms, NOW);
+    let join = newcomer.request().unwrap_or_else(|error| panic!("a request: {error}"));
+    let (_, log) = bench.answer(&join);
+    let member = Identity::generate([4; 32]).device_id();
+    let config = NodeConfig {
+        identity: bench.founder.clone(),
+        log,
+        keep: Box::new(Nowhere),
+        addresses: BTreeMap::new(),
+        grants: BTreeMap::new(),
+        seed: 1,
+    };
+    let mut node = Node::new(config, now);
+    let link = LinkInfo { address: SocketAddr::from(([192, 0, 2, 4], 41820)), dialled: true, udp: true };
+    node.handle_connected(member, ConnectionKey(1), link, now);
+    (node, member)
+}
+
+/// Keeps nothing.
+struct Nowhere;
+
+impl Keep for Nowhere {
+    fn keep_records(&mut self, _: &[Verified<Record>], _: &[RecordId]) -> Result<(), KeepError> {
+        Ok(())
+    }
+
+    fn keep_addresses(&mut self, _: &DeviceId, _: &[Remembered]) {}
+
+    fn keep_grants(&mut self, _: &DeviceId, _: &Grants) -> Result<(), KeepError> {
+        Ok(())
+    }
 }
 
 /// What a member says of its records.

@@ -23,6 +23,7 @@
 //! | [`invite`] | codes, terms, both sides of joining |
 //! | [`store`] | what is on the disk |
 //! | [`discovery`] | where a device might be reached, and whom to call when |
+//! | [`relay`] | how three members agree that one carries datagrams between the others |
 //! | [`signal`] | what members tell each other while connected |
 //! | [`swarm`] | the shell: libp2p on the daemon's sockets, and the handle the daemon holds |
 //! | [`node`] | the core that joins them and decides: [`node::Node`], [`node::Event`] |
@@ -43,6 +44,7 @@ pub mod limits;
 pub mod membership;
 pub mod node;
 pub mod record;
+pub mod relay;
 pub mod signal;
 pub mod store;
 pub mod swarm;

@@ -22,6 +22,7 @@
 //! Absent: sockets, clocks, randomness, tasks; addresses of strangers; any message to a device that is not a member.
 
 mod admission;
+mod agreeing;
 mod authoring;
 mod calling;
 mod conduct;
@@ -56,6 +57,7 @@ use crate::{
     identity::{DeviceId, Identity},
     membership::{Log, Roster, Sync},
     record::{Grants, MeshId},
+    relay::{Ends, Middle},
     signal::NatKind,
 };
 use conduct::Conduct;
@@ -87,6 +89,10 @@ const INTEREST: Duration = Duration::from_secs(600);
 /// Addresses come in bursts, and each write waits for the disk.
 const ADDRESSES_PAUSE: Duration = Duration::from_secs(1);
 
+/// A connection by TCP gets a stream of datagrams when QUIC has not got through by then; and another after so long.
+const STREAM_AFTER: Duration = Duration::from_millis(300);
+const STREAM_AGAIN: Duration = Duration::from_secs(5);
+
 /// A member of a mesh.
 pub struct Node {
     identity: Identity,
@@ -113,6 +119,9 @@ pub struct Node {
     /// Whether we forward for others.
     relays: bool,
     relaying: Relaying,
+    /// Sessions that we carry for others, and ours through others.
+    middle: Middle,
+    ends: Ends,
     reach: Reach,
     /// Where our control connections listen.
     listening: BTreeSet<SocketAddr>,
@@ -136,6 +145,7 @@ impl Node {
     pub fn new(config: NodeConfig, now: Now) -> Self {
         let NodeConfig { identity, log, keep, addresses, grants, seed } = config;
         let own = identity.device_id();
+        let session_secret = session_secret(&identity, &log.mesh(), seed);
         let mut book = AddressBook::default();
         for (device, remembered) in addresses {
             book.restore(device, remembered);
@@ -160,6 +170,8 @@ impl Node {
             nat: NatKind::Unknown,
             relays: false,
             relaying: Relaying::default(),
+            middle: Middle::new(session_secret),
+            ends: Ends::default(),
             reach: Reach::default(),
             listening: BTreeSet::new(),
             grants,
@@ -198,7 +210,10 @@ impl Node {
         self.outputs.extend(closing.into_iter().map(Output::Close));
         let callable = dialled || udp;
         let movable = dialled && udp;
-        session.links.insert(key, Link { address, since: now.instant, callable, movable });
+        session.links.insert(key, Link { address, since: now.instant, callable, movable, udp });
+        if !direct {
+            session.stream_at = Some(now.instant + STREAM_AFTER);
+        }
         // A TCP peer calls from a port of its own choosing, where nobody answers.
         if callable {
             self.book.succeeded(peer, address, now.wall);
@@ -212,6 +227,7 @@ impl Node {
             self.outputs.push_back(Output::Event(Event::Connected { peer, address }));
             self.ask_if_never(now);
             self.keep_reservations(now);
+            self.relaying_connected(peer, now);
         }
         if first {
             self.start_exchange(peer, now);
@@ -240,6 +256,7 @@ impl Node {
         if session.links.is_empty() && direct {
             self.plan.handle_disconnected(&peer, now.instant);
             self.keep_reservations(now);
+            self.relaying_disconnected(peer, now);
         }
         let Some(session) = self.sessions.get(&peer) else { return };
         if session.is_over() {
@@ -315,6 +332,8 @@ impl Node {
         self.go_on(now);
         self.ask_when_due(now);
         self.keep_reservations(now);
+        self.review_sessions(now);
+        self.open_streams(now);
         if self.addresses_due.is_some_and(|due| due <= now.instant) {
             self.keep_addresses();
         }
@@ -359,7 +378,16 @@ impl Node {
         let budget = self.budget.ready_at();
         let dial = dial.map(|(at, timer)| (at.max(budget), timer));
         let circuit = self.relaying.next_call().map(|at| (at, Timer::Circuit));
-        let relaying = self.relaying.next_reservation().into_iter().chain(self.reach.next());
+        let streams = self.sessions.values().filter(|session| session.needs_stream());
+        let streams = streams.filter_map(|session| session.stream_at);
+        let agreements = self.ends.poll_timeout().into_iter().chain(self.middle.poll_timeout());
+        let relaying = self
+            .relaying
+            .next_reservation()
+            .into_iter()
+            .chain(self.reach.next())
+            .chain(agreements)
+            .chain(streams);
         let relaying = relaying.min().map(|at| (at, Timer::Relaying));
         let pace = self.sessions.values().filter_map(Session::due).min().map(|at| (at, Timer::Pace));
         [dial, circuit, relaying, forgive, farewell, addresses, pace, self.timers.next()]
@@ -378,6 +406,13 @@ impl Node {
         }
         self.next_call_through(now).or_else(|| self.next_call(now))
     }
+}
+
+/// What makes the numbers of relay sessions: known to us alone, and another in each run.
+fn session_secret(identity: &Identity, mesh: &MeshId, seed: u64) -> [u8; 32] {
+    let secret = identity.wireguard_secret(mesh, 0);
+    let mut hasher = blake3::Hasher::new_derive_key("warren relay session numbers v1");
+    *hasher.update(&*secret).update(&seed.to_le_bytes()).finalize().as_bytes()
 }
 
 #[cfg(test)]

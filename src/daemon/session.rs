@@ -69,7 +69,7 @@ impl Session {
         let settings = Settings {
             identity,
             sockets: bridge.quic_sockets(),
-            tcp_port: Some(bridge.port()),
+            tcp_ports: vec![bridge.port()],
             mdns: config.mdns,
             tunnel: tunnel_addresses(&roster),
         };

@@ -10,6 +10,7 @@ use super::command::{Command, CommandError, PeerConfig};
 use super::event::Event;
 use super::remote::Remote;
 use super::timers::Timer;
+use crate::packet::IpPacket;
 use crate::path::{Agent, ProbeKey};
 use crate::wg::{Peer, PeerId, Prefix, PublicKey, Tunnel};
 
@@ -103,6 +104,7 @@ impl Engine {
         let seed = self.config.seed.wrapping_add(u64::from(index)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mut agent = Agent::new(ProbeKey(*secret), self.public_key < key, seed, now);
         agent.set_local_networks(Arc::clone(&self.networks));
+        agent.set_mtu(self.config.mtu);
         self.tags.insert(agent.tag_in(), id);
         let mut remote = Remote::new(id, Peer::new(key, tunnel), agent);
         remote.preshared_key = preshared_key;
@@ -172,7 +174,10 @@ impl Engine {
         candidates.retain(|address| {
             !self.is_ours(address.ip()) && !self.allowed_ips.is_tunnel_address(address.ip())
         });
-        self.remote(key)?.path.set_candidates(&candidates, now);
+        let remote = self.remote(key)?;
+        remote.path.set_candidates(&candidates, now);
+        // Somebody wants a path, here or there; the relays on it need one of their own.
+        remote.call_relays(now);
         self.touch(id);
         Ok(())
     }
@@ -201,8 +206,11 @@ impl Engine {
         }
         self.timers.set(Timer::Ping, None, self.pings.poll_timeout());
         let mtu = usize::from(self.config.mtu);
-        if let Some(remote) = self.remotes.get_mut(id.slot()).and_then(Option::as_mut) {
-            remote.carry(&request, mtu, &mut self.out, now);
+        if let Some(remote) = self.remotes.get_mut(id.slot()).and_then(Option::as_mut)
+            && let Ok(packet) = IpPacket::parse(&request)
+        {
+            // An echo of ours is short enough for any path.
+            let _ = remote.carry(&packet, mtu, &mut self.out, now);
         }
         self.out.packets.give(request);
         self.touch(id);

@@ -84,7 +84,11 @@ impl Engine {
             return Err(CommandError::NotThreeDevices);
         }
         match self.detours.sessions.get(&session) {
-            Some(known) if known.peer == id && known.relay == relay => return Ok(()),
+            Some(known) if known.peer == id && known.relay == relay => {
+                // Somebody still wants it.
+                self.call(relay, true, now);
+                return Ok(());
+            }
             Some(_) => return Err(CommandError::SessionTaken(session)),
             None if self.forwards.ends(session).is_some() => return Err(CommandError::SessionTaken(session)),
             None if self.detours.count(id) >= MAX_PER_PEER => return Err(CommandError::TooManySessions),
@@ -96,10 +100,7 @@ impl Engine {
         }
         self.detours.legs.entry(relay).or_default();
         self.set_leg(relay, session, self.detours.legs.get(&relay).copied().flatten(), now);
-        if let Some(remote) = self.remotes.get_mut(relay.slot()).and_then(Option::as_mut) {
-            remote.call(true, now);
-        }
-        self.touch(relay);
+        self.call(relay, true, now);
         Ok(())
     }
 
@@ -191,14 +192,19 @@ impl Engine {
             }
         }
         for (relay, at_once) in calls.drain(..) {
-            if let Some(relay_remote) = self.remotes.get_mut(relay.slot()).and_then(Option::as_mut) {
-                relay_remote.call(at_once, now);
-                self.touch(relay);
-            }
+            self.call(relay, at_once, now);
         }
         if let Some(remote) = self.remotes.get_mut(id.slot()).and_then(Option::as_mut) {
             // The buffer is used again.
             *remote.calls_mut() = calls;
+        }
+    }
+
+    /// A relay is needed: at once, or as a reserve.
+    fn call(&mut self, relay: PeerId, at_once: bool, now: Instant) {
+        if let Some(remote) = self.remotes.get_mut(relay.slot()).and_then(Option::as_mut) {
+            remote.call(at_once, now);
+            self.touch(relay);
         }
     }
 

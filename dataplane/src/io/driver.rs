@@ -17,7 +17,7 @@ use super::clock;
 use super::handle::{CommandFailed, Handle, Order};
 use super::streams::Streams;
 use super::tun::{Tun, is_gone};
-use super::udp::{Sent, SharedUdp};
+use super::udp::{Losses, Sent, SharedUdp};
 use crate::engine::{Drop as Reason, Engine, Event, Transmit, Via};
 use crate::wg::Kind;
 
@@ -268,7 +268,11 @@ impl Turns {
         for socket in &mut self.sockets {
             while let Some(run) = socket.blocked.pop_front() {
                 match socket.udp.send_run(&run) {
-                    Sent::Done { lost } => settle(self.attached.as_mut(), run, lost),
+                    Sent::Done(losses) => {
+                        if let Some(Attached { engine, .. }) = &mut self.attached {
+                            settle(engine, run, losses);
+                        }
+                    }
                     Sent::Blocked => {
                         socket.blocked.push_front(run);
                         break;
@@ -372,28 +376,23 @@ fn send(sockets: &mut [Socket], engine: &mut Engine, run: Transmit) {
     let same_family = |socket: &&mut Socket| {
         to.is_some_and(|to| socket.udp.local_addr().is_ok_and(|own| own.is_ipv4() == to.is_ipv4()))
     };
-    let segments = run.segments().count();
+    let all = Losses { failed: run.segments().count(), ..Losses::default() };
     let Some(socket) = sockets.iter_mut().find(same_family) else {
-        engine.count(Reason::SendFailed, segments);
-        return engine.recycle(run.contents);
+        return settle(engine, run, all);
     };
-    let sent = if socket.blocked.is_empty() { socket.udp.send_run(&run) } else { Sent::Blocked };
-    match sent {
-        Sent::Done { lost } => {
-            engine.count(Reason::SendFailed, lost);
-            engine.recycle(run.contents);
-        }
+    match if socket.blocked.is_empty() { socket.udp.send_run(&run) } else { Sent::Blocked } {
+        Sent::Done(losses) => settle(engine, run, losses),
         Sent::Blocked if socket.blocked.len() < MAX_BLOCKED => socket.blocked.push_back(run),
-        Sent::Blocked => {
-            engine.count(Reason::SendFailed, segments);
-            engine.recycle(run.contents);
-        }
+        Sent::Blocked => settle(engine, run, all),
     }
 }
 
-fn settle(attached: Option<&mut Attached>, run: Transmit, lost: usize) {
-    if let Some(Attached { engine, .. }) = attached {
-        engine.count(Reason::SendFailed, lost);
-        engine.recycle(run.contents);
+/// Tell the engine what became of a run.
+fn settle(engine: &mut Engine, run: Transmit, losses: Losses) {
+    engine.count(Reason::SendFailed, losses.failed);
+    engine.count(Reason::SendTooBig, losses.too_big);
+    if losses.too_big > 0 {
+        engine.handle_too_big(&run, losses.size, clock::now());
     }
+    engine.recycle(run.contents);
 }

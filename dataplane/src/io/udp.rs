@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::task::{Context, Poll};
 
 use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
@@ -18,8 +18,9 @@ const BUFFER: usize = 7 << 20;
 
 /// A UDP socket that several protocols use.
 ///
-/// Datagrams may be fragmented on their way ("don't fragment" is off): WireGuard datagrams are as large as the MTU
-/// of the mesh makes them, and until path MTUs are searched for, a fragmented datagram is better than a lost one.
+/// Datagrams are never fragmented on their way ("don't fragment" is on, and the kernel's own idea of a path's MTU is not
+/// asked, `IP_PMTUDISC_PROBE`): WireGuard's are as long as the engine found to pass, and QUIC finds out for itself. The
+/// exception are the few that are marked so ([`engine::Transmit::may_fragment`]).
 ///
 /// The address is not shared with another process (no `SO_REUSEADDR`): a taken port is an error of kind `AddrInUse`.
 #[derive(Clone)]
@@ -27,7 +28,8 @@ pub struct SharedUdp(Arc<Inside>);
 
 struct Inside {
     socket: UdpSocket,
-    state: UdpSocketState,
+    /// Read to send; written while other options hold for a moment.
+    state: RwLock<UdpSocketState>,
     /// The same socket registered with the driver's runtime, once there is one.
     registered: OnceLock<tokio::net::UdpSocket>,
     mailbox: Mailbox,
@@ -36,10 +38,21 @@ struct Inside {
 /// What became of a run of datagrams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sent {
-    /// The kernel has all but this many.
-    Done { lost: usize },
+    /// The kernel has all but these.
+    Done(Losses),
     /// The socket buffer is full; nothing was sent.
     Blocked,
+}
+
+/// What the kernel did not take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Losses {
+    /// So many for this reason or that,
+    pub(super) failed: usize,
+    /// and so many because they are longer than the link.
+    pub(super) too_big: usize,
+    /// The length of the shortest of those.
+    pub(super) size: usize,
 }
 
 impl SharedUdp {
@@ -53,8 +66,8 @@ impl SharedUdp {
         socket.bind(&address.into())?;
         let socket = UdpSocket::from(socket);
         let state = UdpSocketState::new((&socket).into())?;
-        allow_fragments(&socket, address.is_ipv6());
         enlarge_buffers(&socket);
+        let state = RwLock::new(state);
         let inside = Inside { socket, state, registered: OnceLock::new(), mailbox: Mailbox::new() };
         Ok(Self(Arc::new(inside)))
     }
@@ -82,11 +95,21 @@ impl SharedUdp {
     }
 
     pub(super) fn max_segments(&self) -> usize {
-        self.0.state.max_gso_segments()
+        self.state().max_gso_segments()
+    }
+
+    pub(super) fn may_fragment(&self) -> bool {
+        self.state().may_fragment()
+    }
+
+    fn state(&self) -> RwLockReadGuard<'_, UdpSocketState> {
+        // Nothing panics with the lock in hand, so a poisoned one still guards whole data.
+        self.0.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        let send = || self.0.state.try_send((&self.0.socket).into(), transmit);
+        let state = self.state();
+        let send = || state.try_send((&self.0.socket).into(), transmit);
         match self.0.registered.get() {
             Some(registered) => registered.try_io(Interest::WRITABLE, send),
             None => send(),
@@ -97,22 +120,64 @@ impl SharedUdp {
     pub(super) fn send_run(&self, run: &engine::Transmit) -> Sent {
         let segments = run.contents.len().div_ceil(run.segment_size.max(1));
         let Some(destination) = run.destination.address() else {
-            return Sent::Done { lost: segments };
+            return Sent::Done(Losses { failed: segments, ..Losses::default() });
         };
+        if run.may_fragment {
+            return self.send_in_fragments(destination, run);
+        }
+        let could_segment = self.max_segments() > 1;
         if segments <= self.max_segments() {
             match self.try_send(&transmit(destination, &run.contents, Some(run.segment_size))) {
-                Ok(()) => return Sent::Done { lost: 0 },
+                Ok(()) => return Sent::Done(Losses::default()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Sent::Blocked,
-                // A segment longer than the MTU of the link is refused in a run, but fragmented when sent
-                // alone (`udp_send_skb` in the kernel). The same errors mean a driver that cannot segment.
-                Err(error) if segments > 1 => {
-                    tracing::trace!(%error, "run refused, sending its datagrams one by one");
-                }
-                Err(_) => return Sent::Done { lost: segments },
+                // The link is too narrow, or it cannot segment: the datagrams alone tell which.
+                Err(error) => tracing::trace!(%error, "run refused, sending its datagrams one by one"),
             }
         }
-        let single = |datagram| self.try_send(&transmit(destination, datagram, None)).is_err();
-        Sent::Done { lost: run.segments().filter(|datagram| single(datagram)).count() }
+        let sent = self.send_singly(destination, run);
+        if sent.too_big > 0 && could_segment && self.max_segments() == 1 {
+            // Some kernels call a run for a link that is too narrow "invalid" (`udp_send_skb`), and quinn-udp
+            // gives up segmentation for that.
+            self.renew_state();
+        }
+        Sent::Done(sent)
+    }
+
+    fn send_singly(&self, destination: SocketAddr, run: &engine::Transmit) -> Losses {
+        let mut losses = Losses::default();
+        for datagram in run.segments() {
+            match self.try_send(&transmit(destination, datagram, None)) {
+                Ok(()) => {}
+                Err(error) if is_too_big(&error) => {
+                    // The shortest that is too long tells most.
+                    let shorter = losses.too_big == 0 || datagram.len() < losses.size;
+                    losses.size = if shorter { datagram.len() } else { losses.size };
+                    losses.too_big += 1;
+                }
+                Err(_) => losses.failed += 1,
+            }
+        }
+        losses
+    }
+
+    /// Options are those of the socket, not of a datagram; meanwhile QUIC must not send, or what it learns would be wrong.
+    fn send_in_fragments(&self, destination: SocketAddr, run: &engine::Transmit) -> Sent {
+        let state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
+        let v6 = destination.is_ipv6();
+        fragment(&self.0.socket, v6, true);
+        let single = |datagram| {
+            state.try_send((&self.0.socket).into(), &transmit(destination, datagram, None)).is_err()
+        };
+        let failed = run.segments().filter(|datagram| single(datagram)).count();
+        fragment(&self.0.socket, v6, false);
+        Sent::Done(Losses { failed, ..Losses::default() })
+    }
+
+    fn renew_state(&self) {
+        let mut state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
+        if let Ok(renewed) = UdpSocketState::new((&self.0.socket).into()) {
+            *state = renewed;
+        }
     }
 
     pub(super) fn try_recv(
@@ -120,7 +185,8 @@ impl SharedUdp {
         buffers: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> io::Result<usize> {
-        let receive = || self.0.state.recv((&self.0.socket).into(), buffers, meta);
+        let state = self.state();
+        let receive = || state.recv((&self.0.socket).into(), buffers, meta);
         match self.0.registered.get() {
             Some(registered) => registered.try_io(Interest::READABLE, receive),
             None => Err(io::ErrorKind::NotConnected.into()),
@@ -156,27 +222,35 @@ fn transmit(destination: SocketAddr, contents: &[u8], segment_size: Option<usize
     Transmit { destination, ecn: None, contents, segment_size, src_ip: None }
 }
 
-/// `UdpSocketState::new` forbids fragments; allow them again. What the platform lacks it does not need.
+/// Whether the kernel said that a datagram is longer than the link, or than UDP can carry.
+pub(super) fn is_too_big(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::MSGSIZE.raw_os_error())
+}
+
+/// Let what is sent from now on be fragmented, or (as `UdpSocketState::new` has set it) not. Elsewhere than on Linux it
+/// stays as it is, and what is too long is lost.
 #[cfg(target_os = "linux")]
-fn allow_fragments(socket: &UdpSocket, v6: bool) {
+fn fragment(socket: &UdpSocket, v6: bool, may: bool) {
     use nix::sys::socket::{setsockopt, sockopt::Ipv6DontFrag};
     use rustix::net::sockopt::{
         Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover,
     };
     let outcome = if v6 {
-        set_ipv6_mtu_discover(socket, Ipv6PathMtuDiscovery::DONT)
+        let mode = if may { Ipv6PathMtuDiscovery::DONT } else { Ipv6PathMtuDiscovery::PROBE };
+        set_ipv6_mtu_discover(socket, mode)
             .map_err(io::Error::from)
-            .and_then(|()| setsockopt(socket, Ipv6DontFrag, &false).map_err(io::Error::from))
+            .and_then(|()| setsockopt(socket, Ipv6DontFrag, &!may).map_err(io::Error::from))
     } else {
-        set_ip_mtu_discover(socket, Ipv4PathMtuDiscovery::DONT).map_err(io::Error::from)
+        let mode = if may { Ipv4PathMtuDiscovery::DONT } else { Ipv4PathMtuDiscovery::PROBE };
+        set_ip_mtu_discover(socket, mode).map_err(io::Error::from)
     };
     if let Err(error) = outcome {
-        tracing::debug!(%error, "datagrams cannot be fragmented; large ones may be lost");
+        tracing::debug!(%error, may, "fragmentation cannot be switched; long datagrams may be lost");
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn allow_fragments(_socket: &UdpSocket, _v6: bool) {}
+fn fragment(_socket: &UdpSocket, _v6: bool, _may: bool) {}
 
 /// Best effort: with CAP_NET_ADMIN as asked, else up to the system's limit.
 fn enlarge_buffers(socket: &UdpSocket) {

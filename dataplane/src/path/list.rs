@@ -18,7 +18,7 @@ impl Agent {
                     *at = now;
                 }
             }
-            None => self.add(Pair::new(route, Source::Learned(now))),
+            None => self.add(Pair::new(route, Source::Learned(now), self.full_size)),
         }
     }
 
@@ -71,7 +71,7 @@ impl Agent {
         let mut news = false;
         for route in told {
             if self.pair_at(route).is_none() {
-                self.add(Pair::new(route, Source::Told));
+                self.add(Pair::new(route, Source::Told, self.full_size));
                 news = true;
             }
         }

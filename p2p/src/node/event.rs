@@ -3,7 +3,8 @@
 use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use super::KeepError;
-use crate::{identity::DeviceId, membership::Roster, record::Grants, signal::NatKind};
+use crate::swarm::datagrams::Handover;
+use crate::{identity::DeviceId, membership::Roster, record::Grants, relay, signal::NatKind};
 
 /// Something happened.
 #[derive(Debug, Clone)]
@@ -51,6 +52,45 @@ pub enum Event {
         address: SocketAddr,
         /// Whether it could.
         reachable: bool,
+    },
+    /// Datagrams for a member may go through another, and will come from there.
+    RelaySession {
+        /// The member.
+        peer: DeviceId,
+        /// Who carries.
+        relay: DeviceId,
+        /// Under which number.
+        session: relay::Session,
+    },
+    /// They may not any more.
+    RelaySessionEnded {
+        /// The member.
+        peer: DeviceId,
+        /// Who carried.
+        relay: DeviceId,
+        /// Under which number.
+        session: relay::Session,
+    },
+    /// We are the relay: carry datagrams between these two.
+    Forward {
+        /// Under which number.
+        session: relay::Session,
+        /// The ends.
+        between: [DeviceId; 2],
+    },
+    /// Carry them no more.
+    ForwardEnded {
+        /// Under which number.
+        session: relay::Session,
+    },
+    /// Datagrams can go to a member over TCP.
+    Stream {
+        /// The member.
+        peer: DeviceId,
+        /// Where its TCP port is.
+        address: SocketAddr,
+        /// The way.
+        stream: Handover,
     },
     /// What a member grants us.
     GrantsOfPeer {

@@ -29,6 +29,7 @@ impl Node {
         self.outputs.push_back(Output::Tunnel(self.tunnel_addresses()));
         self.set_targets(now);
         self.outputs.push_back(Output::Event(Event::RosterChanged(roster)));
+        self.relaying_follows(now);
         if !member && !self.out {
             self.out = true;
             self.outputs.push_back(Output::Event(Event::Removed));

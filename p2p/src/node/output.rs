@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::Event;
-use crate::{identity::DeviceId, membership::Message, record::Timestamp, signal::Hello};
+use crate::{identity::DeviceId, membership::Message, record::Timestamp, relay, signal::Hello};
 
 /// Both clocks at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +79,15 @@ pub enum Output {
         /// What.
         hello: Hello,
     },
+    /// Say something about relaying; if it is lost, it is said again some time.
+    Relaying {
+        /// To whom.
+        peer: DeviceId,
+        /// What.
+        message: relay::Message,
+    },
+    /// Open a stream of datagrams with a connected member.
+    OpenStream(DeviceId),
     /// Close one connection.
     Close(ConnectionKey),
     /// Close all connections with a peer and refuse it until it is forgiven.

@@ -18,6 +18,9 @@ const OBSERVATIONS: (u32, u32) = (10, 1);
 /// Requests to test our reach that a peer may send at once and each second.
 const TESTS: (u32, f64) = (3, 0.05);
 
+/// What a peer may say about relaying at once and each second: it renews a session of each of its peers every four minutes.
+const RELAYING: (u32, u32) = (256, 8);
+
 /// A bucket of tokens that fills with time.
 #[derive(Debug)]
 pub(super) struct Pace {
@@ -59,6 +62,7 @@ pub(super) struct Paces {
     pub(super) greetings_theirs: Pace,
     pub(super) observations: Pace,
     pub(super) tests: Pace,
+    pub(super) relaying: Pace,
 }
 
 impl Paces {
@@ -69,6 +73,7 @@ impl Paces {
             greetings_theirs: Pace::new(GREETINGS_THEIRS, now),
             observations: Pace::new(OBSERVATIONS, now),
             tests: Pace::slow(TESTS, now),
+            relaying: Pace::new(RELAYING, now),
         }
     }
 }

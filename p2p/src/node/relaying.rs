@@ -298,6 +298,7 @@ impl Node {
             self.relays = relays;
             self.outputs.push_back(Output::Relay(relays));
             self.say_hello_to_all(now);
+            self.relaying_follows(now);
         }
         self.keep_reservations(now);
     }

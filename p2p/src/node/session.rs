@@ -27,6 +27,8 @@ pub(super) struct Link {
     pub(super) callable: bool,
     /// It goes on when our own address changes: QUIC lets the side that called move.
     pub(super) movable: bool,
+    /// It is QUIC.
+    pub(super) udp: bool,
 }
 
 /// One connection through another member.
@@ -44,6 +46,9 @@ pub(super) struct Session {
     pub(super) links: BTreeMap<ConnectionKey, Link>,
     /// Connections through other members; they go when there is a link.
     pub(super) circuits: BTreeMap<ConnectionKey, Circuit>,
+    /// When to open a stream of datagrams, as long as UDP does not work: not before QUIC had its chance. None while one
+    /// stands or is being opened.
+    pub(super) stream_at: Option<Instant>,
     /// A `Hello` is on its way.
     pub(super) greeting: bool,
     /// Something changed while it was.
@@ -82,6 +87,7 @@ impl Session {
             id,
             links: BTreeMap::new(),
             circuits: BTreeMap::new(),
+            stream_at: None,
             greeting: false,
             greet_again: false,
             greet_at: None,
@@ -109,6 +115,12 @@ impl Session {
         let links = self.links.iter().map(|(key, link)| (*key, link.since));
         let circuits = self.circuits.iter().map(|(key, circuit)| (*key, circuit.since));
         links.chain(circuits).filter(|(_, since)| old(*since)).map(|(key, _)| key).collect()
+    }
+
+    /// Whether the only connections are TCP, and we called: then a stream of datagrams is ours to open.
+    pub(super) fn needs_stream(&self) -> bool {
+        let called = self.links.values().any(|link| link.callable && !link.udp);
+        called && self.links.values().all(|link| !link.udp)
     }
 
     /// Nothing connects us any more.

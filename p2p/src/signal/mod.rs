@@ -19,7 +19,7 @@ pub const REACH_ADDRESSES: usize = 8;
 /// Bytes of such a request and its answer.
 pub(crate) const REACH_BYTES: usize = 512;
 /// Bytes of one message: 64 presences of at most 1 KiB, and the rest.
-pub(crate) const BYTES: usize = 96 * 1024;
+pub const BYTES: usize = 96 * 1024;
 
 /// How the router in front of a device numbers its outgoing UDP flows (RFC 4787, section 4.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,6 +12,7 @@ use libp2p::{
 
 use super::{
     codec::Codec,
+    datagrams::Streams,
     gate::{Gate, Guests, MembersOnly, Standing},
     quic,
 };
@@ -55,6 +56,7 @@ pub(super) type Join = RequestResponse<invite::Request, invite::Response>;
 pub(super) type Exchange = RequestResponse<Message, ()>;
 pub(super) type Signal = RequestResponse<Hello, Hello>;
 pub(super) type Reach = RequestResponse<ReachRequest, ReachAnswer>;
+pub(super) type Relaying = RequestResponse<crate::relay::Message, ()>;
 pub(super) type Kademlia = kad::Behaviour<kad::store::MemoryStore>;
 
 /// What a member speaks. The gate stands first: what it denies, no other behaviour hears of.
@@ -72,6 +74,8 @@ pub(super) struct Behaviour {
     pub(super) relay: MembersOnly<relay::Behaviour>,
     pub(super) relay_client: MembersOnly<relay::client::Behaviour>,
     pub(super) dcutr: MembersOnly<dcutr::Behaviour>,
+    pub(super) relaying: MembersOnly<Relaying>,
+    pub(super) datagrams: MembersOnly<libp2p_stream::Behaviour>,
     pub(super) mdns: Toggle<mdns::tokio::Behaviour>,
 }
 
@@ -118,13 +122,27 @@ impl Behaviour {
             kad: MembersOnly::new(kademlia(own, mesh), members_only.clone()),
             relay: MembersOnly::new(relaying(own), members_only.clone()),
             relay_client: MembersOnly::new(relay_client, members_only.clone()),
-            dcutr: MembersOnly::new(dcutr::Behaviour::new(own), members_only),
+            dcutr: MembersOnly::new(dcutr::Behaviour::new(own), members_only.clone()),
+            relaying: MembersOnly::new(
+                request_response(
+                    protocol(mesh, "relaying"),
+                    Codec::new(crate::relay::BYTES, 0),
+                    ProtocolSupport::Full,
+                ),
+                members_only.clone(),
+            ),
+            datagrams: MembersOnly::new(libp2p_stream::Behaviour::new(), members_only),
             mdns: mdns.then(|| mdns_behaviour(own)).flatten().into(),
         }
     }
 }
 
 impl Behaviour {
+    /// The streams of datagrams. Once.
+    pub(super) fn streams(&mut self, mesh: &MeshId) -> Streams {
+        Streams::new(self.datagrams.inner().new_control(), protocol(mesh, "datagrams"))
+    }
+
     /// Renews the list of who may connect; who is off it is not told of by Kademlia either.
     pub(super) fn admit(&mut self, list: BTreeMap<PeerId, Standing>) {
         let kad = self.kad.inner();

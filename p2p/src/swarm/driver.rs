@@ -31,6 +31,7 @@ use super::{
     behaviour::{Behaviour, BehaviourEvent},
     circuit::{is_circuit, relay},
     codec::Frame,
+    datagrams::{Happened, Streams},
     gate::Standing,
     handle::Command,
     quic::{self, Closer},
@@ -94,6 +95,7 @@ pub(super) struct Driver {
     pub(super) reservations: HashMap<ListenerId, DeviceId>,
     pub(super) relaying: bool,
     pub(super) reach: Reach,
+    pub(super) streams: Streams,
     pub(super) flushing: Vec<(Instant, oneshot::Sender<()>)>,
 }
 
@@ -123,6 +125,7 @@ impl Driver {
                     self.handle_swarm_event(event);
                 }
                 tested = self.reach.next() => self.handle_tested(tested),
+                happened = self.streams.next(), if self.waiting.len() < WAITING_EVENTS => self.handle_stream(happened),
                 () = tokio::time::sleep_until(timeout.into()) => {
                     self.node.handle_timeout(now());
                     self.end_visits();
@@ -205,6 +208,11 @@ impl Driver {
                     let request = signal.send_request(&peer.to_peer_id(), Frame::Message(hello));
                     self.hellos.insert(request, session);
                 }
+                Output::Relaying { peer, message } => {
+                    let relaying = self.swarm.behaviour_mut().relaying.inner();
+                    relaying.send_request(&peer.to_peer_id(), Frame::Message(message));
+                }
+                Output::OpenStream(peer) => self.streams.open(peer),
                 Output::Close(key) => {
                     let found = self.connections.iter().find(|(_, known)| **known == key);
                     if let Some((connection, _)) = found {
@@ -329,6 +337,8 @@ impl Driver {
             BehaviourEvent::Join(event) => self.handle_join(event),
             BehaviourEvent::Exchange(event) => self.handle_exchange(event),
             BehaviourEvent::Signal(event) => self.handle_signal(event),
+            BehaviourEvent::Relaying(event) => self.handle_relaying(event),
+            BehaviourEvent::Datagrams(()) => {}
             BehaviourEvent::Identify(event) => self.handle_identify(event),
             BehaviourEvent::Reach(event) => self.handle_reach(event),
             BehaviourEvent::Ping(ping::Event { peer, connection, result })

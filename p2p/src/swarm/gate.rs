@@ -291,6 +291,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn whoever_is_to_join_does_not_come_through_a_member() {
+        let (member, invitee) = (PeerId::random(), PeerId::random());
+        let mut gate = Gate::new(Guests::default());
+        gate.admit([(member, Standing::Member), (invitee, Standing::Invitee)].into());
+        let direct: Multiaddr = "/ip4/192.0.2.1/udp/1/quic-v1".parse().unwrap();
+        let circuit = super::super::circuit::through(member, "192.0.2.1:1".parse().unwrap());
+        let mut enters = |peer, local: &Multiaddr| {
+            let connection = ConnectionId::new_unchecked(1);
+            gate.handle_established_inbound_connection(connection, peer, local, &Multiaddr::empty()).is_ok()
+        };
+        assert!(enters(member, &direct) && enters(member, &circuit));
+        assert!(enters(invitee, &direct) && !enters(invitee, &circuit));
+        assert!(!enters(PeerId::random(), &circuit));
+    }
+
+    #[test]
     fn one_host_with_a_whole_prefix_counts_once() {
         let network = |ip: &str| network(ip.parse().unwrap());
         assert_eq!(network("2001:db8:1:2:3:4:5:6"), network("2001:db8:1:2::1"));

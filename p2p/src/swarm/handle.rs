@@ -120,6 +120,17 @@ impl Handle {
         self.call(move |node, now| node.want(peer, now)).await
     }
 
+    /// Packets wait for a member and no way to it is known: asks members that relay to carry them. Ask again while that
+    /// lasts; [`Event::RelaySession`](crate::node::Event::RelaySession) tells.
+    pub async fn want_relay(&self, peer: DeviceId) -> Result<(), CommandError> {
+        self.call(move |node, now| node.want_relay(peer, now)).await
+    }
+
+    /// There is a better way to a member than through others, or nothing to say to it.
+    pub async fn relay_unneeded(&self, peer: DeviceId) -> Result<(), CommandError> {
+        self.call(move |node, _| node.relay_unneeded(peer)).await
+    }
+
     /// The network of this machine changed: call everybody at once who is not connected.
     pub async fn network_changed(&self) -> Result<(), CommandError> {
         self.call(|node, now| node.handle_network_changed(now)).await

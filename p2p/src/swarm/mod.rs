@@ -24,6 +24,7 @@ mod address;
 mod behaviour;
 mod circuit;
 mod codec;
+pub mod datagrams;
 mod driver;
 mod gate;
 mod handle;
@@ -78,8 +79,8 @@ pub struct Settings {
     pub identity: Identity,
     /// The shared sockets, at most one per address family.
     pub sockets: Vec<Arc<dyn AsyncUdpSocket>>,
-    /// Where to listen for TCP as well, usually the sockets' port; `None` for QUIC alone.
-    pub tcp_port: Option<u16>,
+    /// Where to listen for TCP as well: usually the sockets' port first, then those that strict networks let out.
+    pub tcp_ports: Vec<u16>,
     /// Whether to look for members on the LAN, and be found there.
     pub mdns: bool,
     /// Addresses of tunnels of this machine, as far as they are known; see [`Handle::set_tunnel`].
@@ -112,7 +113,7 @@ pub fn start_member(
     store: Store,
     log: Log,
 ) -> Result<(Handle, mpsc::Receiver<Event>), StartError> {
-    let Settings { identity, sockets, tcp_port, mdns, tunnel } = settings;
+    let Settings { identity, sockets, tcp_ports, mdns, tunnel } = settings;
     let keypair = identity.libp2p_keypair();
     let avoided = TunnelAddresses::default();
     let locals: Vec<SocketAddr> = sockets
@@ -123,13 +124,14 @@ pub fn start_member(
     let (circuits, relay_client) = relay::client::new(keypair.public().to_peer_id());
     let (transport, closer) = transport::build(&keypair, sockets, avoided.clone(), Some(circuits))?;
     let guests = Guests::default();
-    let behaviour = Behaviour::new(&keypair, &log.mesh(), mdns, &guests, relay_client);
+    let mut behaviour = Behaviour::new(&keypair, &log.mesh(), mdns, &guests, relay_client);
+    let streams = behaviour.streams(&log.mesh());
     let config = libp2p::swarm::Config::with_tokio_executor()
         .with_idle_connection_timeout(IDLE)
         .with_dial_concurrency_factor(DIALS_AT_ONCE.try_into().expect("16 is not zero"))
         .with_max_negotiating_inbound_streams(NEGOTIATING);
     let mut swarm = Swarm::new(transport, behaviour, keypair.public().to_peer_id(), config);
-    listen(&mut swarm, &locals, tcp_port)?;
+    listen(&mut swarm, &locals, &tcp_ports)?;
 
     let addresses = store.addresses()?.into_iter();
     let config = NodeConfig {
@@ -168,6 +170,7 @@ pub fn start_member(
         reservations: HashMap::new(),
         relaying: false,
         reach: driver::Reach::default(),
+        streams,
         flushing: Vec::new(),
     };
     tokio::spawn(driver.run());
@@ -175,16 +178,12 @@ pub fn start_member(
 }
 
 /// Listens on every socket, and beside each for TCP. A TCP port that somebody else has is a pity, not an error.
-fn listen(
-    swarm: &mut Swarm<Behaviour>,
-    locals: &[SocketAddr],
-    tcp_port: Option<u16>,
-) -> Result<(), StartError> {
+fn listen(swarm: &mut Swarm<Behaviour>, locals: &[SocketAddr], tcp_ports: &[u16]) -> Result<(), StartError> {
     for local in locals {
         let listening = swarm.listen_on(quic::to_multiaddr(*local));
         listening.map_err(|error| StartError::Listen { address: *local, why: error.to_string() })?;
-        if let Some(port) = tcp_port {
-            let address = SocketAddr::new(local.ip(), port);
+        for port in tcp_ports {
+            let address = SocketAddr::new(local.ip(), *port);
             if let Err(error) = swarm.listen_on(address::tcp(address)) {
                 tracing::warn!(%address, %error, "not listening for TCP");
             }

@@ -5,6 +5,7 @@
 mod kademlia;
 mod members;
 mod newcomers;
+mod outsiders;
 mod relaying;
 mod rig;
 mod villain;

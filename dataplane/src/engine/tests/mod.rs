@@ -1,6 +1,7 @@
 //! Engines facing each other over a wire in memory, on virtual time.
 
 mod hostile;
+mod narrow;
 mod ordinary;
 mod relayed;
 

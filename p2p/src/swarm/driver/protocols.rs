@@ -2,7 +2,7 @@
 
 use libp2p::{Multiaddr, PeerId, identify, request_response};
 
-use super::{Driver, KAD_ADDRESSES, VISIT_REQUESTS, now};
+use super::{Driver, Happened, KAD_ADDRESSES, VISIT_REQUESTS, now};
 use crate::{
     discovery::Source,
     identity::DeviceId,
@@ -153,6 +153,41 @@ impl Driver {
                 }
             }
             Event::InboundFailure { .. } | Event::ResponseSent { .. } => {}
+        }
+    }
+
+    /// A word about relaying. It is answered by nothing: taken means read.
+    pub(super) fn handle_relaying(&mut self, event: Event<crate::relay::Message, ()>) {
+        let Event::Message { peer, message, .. } = event else { return };
+        let request_response::Message::Request { request, channel, .. } = message else { return };
+        let Some(device) = DeviceId::from_peer_id(&peer) else { return };
+        match request {
+            Frame::Message(message) => {
+                let relaying = self.swarm.behaviour_mut().relaying.inner();
+                let _ = relaying.send_response(channel, Frame::Message(()));
+                self.node.handle_relaying(device, message, now());
+            }
+            Frame::Broken(why) => self.node.handle_violation(device, &why, now()),
+        }
+    }
+
+    /// Something became of a stream of datagrams.
+    pub(super) fn handle_stream(&mut self, happened: Happened) {
+        match happened {
+            Happened::Opened(peer, stream) => match self.node.stream_address(&peer) {
+                Some(address) => {
+                    self.waiting.push_back(crate::node::Event::Stream { peer, address, stream });
+                }
+                None => self.streams.close(&peer),
+            },
+            Happened::Failed(peer, error) => {
+                tracing::debug!(peer = %peer.short(), %error, "no stream of datagrams");
+                self.node.handle_stream_ended(&peer, now());
+            }
+            Happened::Ended(peer) => self.node.handle_stream_ended(&peer, now()),
+            Happened::Nonsense(peer) => {
+                self.node.handle_violation(peer, "a stream of datagrams that is none", now());
+            }
         }
     }
 }

@@ -79,7 +79,8 @@ pub(super) fn build(keypair: &Keypair) -> Result<Configs, Error> {
     Ok(Configs { endpoint, server, client })
 }
 
-/// What both sides of a connection have in common.
+/// What both sides of a connection have in common. Quinn's search for the MTU of the path stays on: the shared socket does not
+/// let datagrams be fragmented.
 fn transport() -> quinn::TransportConfig {
     let mut transport = quinn::TransportConfig::default();
     transport

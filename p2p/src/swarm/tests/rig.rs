@@ -213,7 +213,7 @@ impl Device {
         let settings = Settings {
             identity: self.identity.clone(),
             sockets: self.sockets(),
-            tcp_port: (self.udp && self.tcp).then(|| self.address().port()),
+            tcp_ports: (self.udp && self.tcp).then(|| self.address().port()).into_iter().collect(),
             mdns: false,
             tunnel: BTreeSet::new(),
         };
