@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::str;
 
+use warren_p2p::discovery::rendezvous::{Period, Place, Subject};
 use warren_p2p::discovery::{Presence, Remembered};
 use warren_p2p::identity::{DeviceId, Identity};
 use warren_p2p::invite::{InviteCode, Request, Response};
@@ -175,4 +176,29 @@ pub fn exchange_message(bytes: &[u8]) -> bool {
             false
         }
     }
+}
+
+/// Bytes in a sealed value: a length, a presence, zeros.
+const PLAIN: usize = 1024;
+
+/// What somebody left at the public rendezvous: as it is, and, so that what lies behind the seal is reached, sealed
+/// as whoever knows the mesh can.
+#[must_use]
+pub fn rendezvous_value(bytes: &[u8]) -> bool {
+    let bench = Mesh::new();
+    let founder = Subject::Member(bench.founder.device_id());
+    let place = Place::of(bench.log.mesh(), founder, Period::at(NOW));
+    let mut plain = bytes.to_vec();
+    plain.resize(PLAIN, 0);
+    let sealed = place.seal_plain(&plain, [0; 12]);
+    let found = place.open(bytes).or_else(|| sealed.as_deref().and_then(|sealed| place.open(sealed)));
+    let Some(presence) = found else { return false };
+    assert_eq!(presence.value().device, bench.founder.device_id(), "only the member itself speaks here");
+    let again = place.seal(&presence, [0; 12]).unwrap_or_else(|| panic!("what was found fits"));
+    assert_eq!(place.open(&again).as_ref(), Some(&presence));
+    assert!(
+        sealed.is_none_or(|sealed| place.open(&sealed).is_none() || sealed == again),
+        "it has one spelling"
+    );
+    true
 }

@@ -5,7 +5,8 @@ use warren_dataplane::packet::icmp::echo_request;
 use warren_dataplane::path::probe::LEN;
 use warren_dataplane::path::{Agent, Route};
 use warren_dataplane::wg::Kind;
-use warren_p2p::discovery::Presence;
+use warren_p2p::discovery::rendezvous::{Period, Place, Subject};
+use warren_p2p::discovery::{Presence, Presences};
 use warren_p2p::identity::{DeviceId, Identity};
 use warren_p2p::invite::Progress;
 use warren_p2p::limits::RECORD_BYTES;
@@ -71,6 +72,9 @@ fn mesh() -> Vec<Seed> {
         add("record", &format!("signed-{number}"), record.bytes().to_vec());
         add("record", &format!("content-{number}"), sent(encode(record.record(), RECORD_BYTES)));
     }
+    for (name, bytes) in presences(&bench) {
+        add("rendezvous_value", name, bytes);
+    }
     for (name, message) in exchange(&log) {
         add("exchange_message", &name, sent(message.encode()));
     }
@@ -125,6 +129,23 @@ fn signals() -> Vec<Seed> {
     let asked = encode(&asked, BYTES).unwrap_or_else(|error| panic!("a request: {error}"));
     seeds.push(("signal_message", "reach".to_owned(), asked));
     seeds
+}
+
+/// The founder's presence, as it lies at the rendezvous and as it is inside; one that is another's.
+fn presences(bench: &Mesh) -> Vec<(&'static str, Vec<u8>)> {
+    let mesh = bench.log.mesh();
+    let place = Place::of(mesh, Subject::Member(bench.founder.device_id()), Period::at(NOW));
+    let addresses = vec![parsed("192.0.2.1:41820"), parsed("[2001:db8::1]:41820")];
+    let presence = |identity: &Identity| {
+        let presence = Presences::own(identity, mesh, addresses.clone(), Vec::new(), NOW);
+        presence.unwrap_or_else(|error| panic!("a presence: {error}"))
+    };
+    let own = presence(&bench.founder);
+    let sealed = place.seal(&own, [8; 12]).unwrap_or_else(|| panic!("it fits"));
+    let plain =
+        |bytes: &[u8]| [&u16::try_from(bytes.len()).unwrap_or(u16::MAX).to_be_bytes()[..], bytes].concat();
+    let other = presence(&Identity::generate([4; 32]));
+    vec![("sealed", sealed), ("plain", plain(own.bytes())), ("others", plain(other.bytes()))]
 }
 
 /// A whole comparison with a peer that has nothing but the mesh id.

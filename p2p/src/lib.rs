@@ -34,7 +34,8 @@
 //! records go beyond the door, and the log advances only after the disk has them.
 //!
 //! Absent on purpose: packets and WireGuard itself (the dataplane has them, and never meets this crate), any
-//! server, account or third party that is not configured, and but for `store`, `swarm` and the key file any clock,
+//! server, account or third party that is not configured (the public rendezvous is one, off unless its nodes are named, and
+//! it sees neither names nor addresses), and but for `store`, `swarm` and the key file any clock,
 //! disk, network or randomness: they take times, seeds and bytes as arguments.
 
 pub mod discovery;

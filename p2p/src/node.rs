@@ -29,11 +29,13 @@ mod conduct;
 mod event;
 mod exchange;
 mod following;
+mod hearing;
 mod keep;
 mod output;
 mod pace;
 mod reach;
 mod relaying;
+mod rendezvous;
 mod session;
 mod signalling;
 mod timers;
@@ -53,7 +55,7 @@ pub use relaying::RelayPolicy;
 pub use timers::Timer;
 
 use crate::{
-    discovery::{AddressBook, DialBudget, DialPlan, Presences, Remembered, Source, Taken},
+    discovery::{AddressBook, DialBudget, DialPlan, Presences, Remembered, Taken},
     identity::{DeviceId, Identity},
     membership::{Log, Roster, Sync},
     record::{Grants, MeshId},
@@ -145,7 +147,7 @@ impl Node {
     pub fn new(config: NodeConfig, now: Now) -> Self {
         let NodeConfig { identity, log, keep, addresses, grants, seed } = config;
         let own = identity.device_id();
-        let session_secret = session_secret(&identity, &log.mesh(), seed);
+        let session_secret = agreeing::session_secret(&identity, &log.mesh(), seed);
         let mut book = AddressBook::default();
         for (device, remembered) in addresses {
             book.restore(device, remembered);
@@ -272,45 +274,6 @@ impl Node {
         }
     }
 
-    /// Somebody says that a member is at an address.
-    pub fn handle_address(&mut self, peer: DeviceId, address: SocketAddr, source: Source, now: Now) {
-        let known = peer != self.own && self.roster().is_member(&peer);
-        if known && !self.inside_tunnel(&address.ip()) && self.book.heard(peer, address, source, now.wall) {
-            self.plan.handle_news(&peer, now.instant);
-        }
-    }
-
-    /// A peer saw us at this address, on the shared UDP socket. What it repeats, or changes all the time, is no news.
-    pub fn handle_observed(&mut self, by: DeviceId, address: SocketAddr, now: Now) {
-        if self.inside_tunnel(&address.ip()) {
-            return;
-        }
-        let Some(session) = self.sessions.get_mut(&by).filter(|session| session.observed != Some(address))
-        else {
-            return;
-        };
-        let paces = self.paces.entry(by).or_insert_with(|| Paces::new(now.instant));
-        if paces.observations.take(now.instant).is_ok() {
-            session.observed = Some(address);
-            self.outputs.push_back(Output::Event(Event::Observed { by, address }));
-        }
-    }
-
-    /// We listen on an address, or do not any more.
-    pub fn handle_listening(&mut self, address: SocketAddr, listening: bool, now: Now) {
-        let changed =
-            if listening { self.listening.insert(address) } else { self.listening.remove(&address) };
-        if !changed {
-            return;
-        }
-        if listening {
-            self.ask_soon(now);
-            // A new interface may reach whom the others could not.
-            self.plan.handle_network_changed(now.instant);
-        }
-        self.say_hello_to_all(now);
-    }
-
     /// A peer sent something that is no message, or broke a limit.
     pub fn handle_violation(&mut self, peer: DeviceId, why: &str, now: Now) {
         if self.conduct.is_cut_off(&peer) {
@@ -361,14 +324,6 @@ impl Node {
         }
     }
 
-    /// Writes down addresses that are new. Call it before the end.
-    pub fn keep_addresses(&mut self) {
-        self.addresses_due = None;
-        while let Some(device) = self.book.poll_changed() {
-            self.keep.keep_addresses(&device, self.book.of(&device));
-        }
-    }
-
     /// When [`Self::handle_timeout`] is due next, and what for.
     pub fn poll_timeout(&self) -> Option<(Instant, Timer)> {
         let dial = self.plan.poll_timeout().map(|at| (at, Timer::Dial));
@@ -406,13 +361,6 @@ impl Node {
         }
         self.next_call_through(now).or_else(|| self.next_call(now))
     }
-}
-
-/// What makes the numbers of relay sessions: known to us alone, and another in each run.
-fn session_secret(identity: &Identity, mesh: &MeshId, seed: u64) -> [u8; 32] {
-    let secret = identity.wireguard_secret(mesh, 0);
-    let mut hasher = blake3::Hasher::new_derive_key("warren relay session numbers v1");
-    *hasher.update(&*secret).update(&seed.to_le_bytes()).finalize().as_bytes()
 }
 
 #[cfg(test)]

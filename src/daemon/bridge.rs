@@ -4,6 +4,7 @@
 //! back, grants become filter rules, and the dataplane's sockets become the sockets of the control plane's
 //! QUIC, so that both share one UDP port a family.
 
+mod carrying;
 mod convert;
 mod socket;
 
@@ -18,7 +19,6 @@ use tokio::sync::mpsc;
 use warren_dataplane::engine::{self, Command, Engine, PeerConfig};
 use warren_dataplane::io::{Driver, Handle, SharedUdp, TunDevice, TunGone};
 use warren_dataplane::path::PathInfo;
-use warren_dataplane::relay::Quota;
 use warren_dataplane::wg::{PrivateKey, PublicKey};
 use warren_p2p::identity::DeviceId;
 use warren_p2p::membership::Member;
@@ -314,14 +314,6 @@ impl Bridge {
     fn name(&self, key: Option<PublicKey>) -> Option<String> {
         let peer = self.peers.get(self.devices.get(&key?)?)?;
         Some(peer.name.clone())
-    }
-
-    /// What to forward for each member.
-    pub(super) async fn set_quota(&self, bytes_per_day: u64, packets_per_second: u32) {
-        let quota = Quota { bytes_per_day, packets_per_second };
-        if let Err(failure) = self.command(Command::SetQuota(quota)).await {
-            tracing::debug!(%failure, "the dataplane has ended already");
-        }
     }
 
     async fn command(&self, command: Command) -> Result<()> {

@@ -224,6 +224,17 @@ impl Core {
             }
             Event::Candidates { peer, addresses, .. } => self.bridge.set_candidates(&peer, addresses).await,
             Event::Observed { by, address } => self.observed(by, address).await,
+            Event::RelaySession { peer, relay, session } => {
+                self.bridge.add_relay(&peer, &relay, session).await;
+            }
+            Event::RelaySessionEnded { peer, session, .. } => self.bridge.remove_relay(&peer, session).await,
+            Event::Forward { session, between } => self.bridge.add_forward(session, between).await,
+            Event::ForwardEnded { session } => self.bridge.remove_forward(session).await,
+            Event::Stream { peer, address, stream } => {
+                if let Some(stream) = stream.take() {
+                    self.bridge.add_stream(&peer, address, stream).await;
+                }
+            }
             Event::Misbehaved { peer, why } => {
                 tracing::warn!(peer = %peer.short(), %why, "a member misbehaves")
             }

@@ -99,6 +99,7 @@ impl Core {
             port_mapping,
             mappings: mappings.collect(),
             relay: self.config.relay.to_string(),
+            rendezvous: self.config.rendezvous.as_ref().map(|_| "configured".to_owned()),
             mtu: self.config.mtu,
             ..Netcheck::default()
         };

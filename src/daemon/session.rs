@@ -69,9 +69,13 @@ impl Session {
         let settings = Settings {
             identity,
             sockets: bridge.quic_sockets(),
-            tcp_ports: vec![bridge.port()],
+            tcp_ports: [bridge.port()]
+                .into_iter()
+                .chain(config.tcp_ports.iter().copied().filter(|port| *port != bridge.port()))
+                .collect(),
             mdns: config.mdns,
             tunnel: tunnel_addresses(&roster),
+            rendezvous: config.rendezvous.clone(),
         };
         let tun = bridge.raise_tunnel(&config.tun, config.mtu, &secret, &me).await?;
         let (swarm, events) = match swarm::start_member(settings, store, log) {
@@ -217,7 +221,12 @@ impl Session {
 
     /// Wants a way to a member that packets wait for.
     pub(super) async fn want(&self, peer: DeviceId) {
-        if let Err(error) = self.swarm.want(peer).await {
+        let asked = match self.swarm.want(peer).await {
+            // A relay carries the first packets; whatever is better takes over.
+            Ok(()) => self.swarm.want_relay(peer).await,
+            refused => refused,
+        };
+        if let Err(error) = asked {
             tracing::debug!(%error, "no way to a peer was asked for");
         }
     }

@@ -10,18 +10,21 @@
 //! members that relay; a presence names them.
 //!
 //! An address is an IP and a port, since QUIC and TCP share the port number. Addresses inside the tunnel never enter
-//! the book. Nothing here contacts anybody who is not a member, and no third party is asked for anything.
+//! the book. Nothing here contacts anybody who is not a member, and no third party is asked for anything, unless the user
+//! has named a public network to meet in: then [`rendezvous`] says what is left there, sealed, and when.
 
 mod address_book;
 mod dial_budget;
 mod dial_plan;
 mod neighbours;
 mod presence;
+pub mod rendezvous;
 
 pub use address_book::{AddressBook, Remembered, Source};
 pub use dial_budget::{DialBudget, Taken};
 pub use dial_plan::DialPlan;
 pub use neighbours::{fellow_admins, neighbours};
+pub(crate) use presence::ADDRESSES;
 pub use presence::{Presence, Presences};
 
 #[cfg(test)]

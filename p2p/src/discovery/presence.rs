@@ -101,6 +101,11 @@ impl Presences {
         newer
     }
 
+    /// When the presence was signed that we have of a device.
+    pub fn latest(&self, device: &DeviceId) -> Option<Timestamp> {
+        self.latest.get(device).map(|presence| presence.value().issued_at)
+    }
+
     /// Drops what is too old and whoever is no member.
     pub fn retain(&mut self, keep: impl Fn(&DeviceId) -> bool, now: Timestamp) {
         self.latest.retain(|device, presence| keep(device) && fresh(presence.value(), now));

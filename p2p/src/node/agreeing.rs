@@ -2,7 +2,8 @@
 
 use super::{Event, Node, Now, Output, Paces, STREAM_AGAIN};
 use crate::{
-    identity::DeviceId,
+    identity::{DeviceId, Identity},
+    record::MeshId,
     relay::{self, Candidate, Message},
 };
 
@@ -163,4 +164,11 @@ impl Node {
             });
         }
     }
+}
+
+/// What makes the numbers of relay sessions: known to us alone, and another in each run.
+pub(super) fn session_secret(identity: &Identity, mesh: &MeshId, seed: u64) -> [u8; 32] {
+    let secret = identity.wireguard_secret(mesh, 0);
+    let mut hasher = blake3::Hasher::new_derive_key("warren relay session numbers v1");
+    *hasher.update(&*secret).update(&seed.to_le_bytes()).finalize().as_bytes()
 }

@@ -59,7 +59,7 @@ pub enum Output {
         /// Which.
         addresses: Vec<SocketAddr>,
     },
-    /// Ask the mesh's Kademlia where a member is.
+    /// Ask the mesh's Kademlia, and the public rendezvous if there is one, where a member is.
     Lookup(DeviceId),
     /// Send a message of the record exchange.
     Exchange {

@@ -2,6 +2,7 @@
 
 mod conduct;
 mod relaying;
+mod rendezvous;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -35,10 +35,11 @@ use super::{
     gate::Standing,
     handle::Command,
     quic::{self, Closer},
+    rendezvous,
     tunnel_guard::TunnelAddresses,
 };
 use crate::{
-    discovery::Source,
+    discovery::{Source, rendezvous::Subject},
     identity::DeviceId,
     membership::Roster,
     node::{ConnectionKey, Event, LinkInfo, Node, Now, Output, SessionId},
@@ -97,6 +98,8 @@ pub(super) struct Driver {
     pub(super) reach: Reach,
     pub(super) streams: Streams,
     pub(super) flushing: Vec<(Instant, oneshot::Sender<()>)>,
+    /// None unless a public rendezvous is configured.
+    pub(super) rendezvous: Option<rendezvous::Line>,
 }
 
 impl Driver {
@@ -126,6 +129,9 @@ impl Driver {
                 }
                 tested = self.reach.next() => self.handle_tested(tested),
                 happened = self.streams.next(), if self.waiting.len() < WAITING_EVENTS => self.handle_stream(happened),
+                presence = rendezvous::found(self.rendezvous.as_mut()) => {
+                    self.node.handle_presence_found(&presence, now());
+                }
                 () = tokio::time::sleep_until(timeout.into()) => {
                     self.node.handle_timeout(now());
                     self.end_visits();
@@ -196,7 +202,13 @@ impl Driver {
                     self.ask(peer, addresses);
                 }
                 Output::Lookup(peer) => {
-                    self.swarm.behaviour_mut().kad.inner().get_closest_peers(peer.to_peer_id());
+                    // Kademlia asks those who are connected.
+                    if !self.connections.is_empty() {
+                        self.swarm.behaviour_mut().kad.inner().get_closest_peers(peer.to_peer_id());
+                    }
+                    if let Some(line) = &self.rendezvous {
+                        line.look_up(Subject::Member(peer));
+                    }
                 }
                 Output::Exchange { peer, session, message } => {
                     let exchange = self.swarm.behaviour_mut().exchange.inner();
@@ -235,6 +247,9 @@ impl Driver {
                     self.waiting.push_back(event);
                 }
             }
+        }
+        if let Some(line) = &mut self.rendezvous {
+            line.follow(&self.node, now().wall);
         }
         let flushed = self.node.is_flushed();
         let now = now().instant;

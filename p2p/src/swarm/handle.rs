@@ -8,6 +8,7 @@ use std::{
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::rendezvous::RendezvousState;
 use crate::{
     identity::DeviceId,
     invite::{InviteCode, InviteTerms},
@@ -47,6 +48,7 @@ pub struct Probe {
 pub struct Handle {
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) roster: watch::Receiver<Arc<Roster>>,
+    pub(super) rendezvous: watch::Receiver<RendezvousState>,
 }
 
 impl Handle {
@@ -55,11 +57,18 @@ impl Handle {
         self.roster.clone()
     }
 
-    /// Makes an invite on these terms; the code names our own addresses as doors.
+    /// How the public rendezvous fares, if one is configured.
+    pub fn rendezvous_state(&self) -> RendezvousState {
+        self.rendezvous.borrow().clone()
+    }
+
+    /// Makes an invite on these terms; the code names our own addresses as doors, and the rendezvous if there is one.
     pub async fn create_invite(&self, terms: InviteTerms) -> Result<(InviteCode, RecordId), CommandError> {
         #[expect(clippy::disallowed_methods, reason = "shell: the seed of an invite key is secret")]
         let seed = rand::Rng::random(&mut rand::rng());
-        self.call(move |node, now| node.create_invite(terms, seed, now)).await?
+        let (code, id) = self.call(move |node, now| node.create_invite(terms, seed, now)).await??;
+        let public = self.rendezvous_state() != RendezvousState::Off;
+        Ok((if public { code.with_rendezvous() } else { code }, id))
     }
 
     /// Takes an invite back; whoever joined by it stays.

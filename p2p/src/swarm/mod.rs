@@ -18,7 +18,10 @@
 //! tunnel's interface (a query every five minutes that no peer takes; tunnel addresses are never in an answer), it speaks
 //! IPv4 alone, and it keeps whatever a LAN full of answers makes it keep. Where the LAN itself is hostile, switch it off.
 //!
-//! Absent: relayed connections and hole punching (the next step), public bootstrap nodes, agent versions, metrics.
+//! [`rendezvous`] is a swarm of its own, without the device's key, off unless configured: there members meet that know no
+//! address of each other, in a public network of strangers.
+//!
+//! Absent: relayed connections and hole punching (the next step), agent versions, metrics.
 
 mod address;
 mod behaviour;
@@ -32,6 +35,7 @@ mod head_start;
 mod join;
 mod keep;
 pub mod quic;
+pub mod rendezvous;
 pub mod socket;
 mod tls;
 mod transport;
@@ -51,6 +55,7 @@ pub use handle::{Handle, Probe};
 pub use join::{JoinError, JoinSettings, JoinedMesh, PATIENCE, Progress, join};
 
 use crate::{
+    discovery::rendezvous::Meeting,
     identity::Identity,
     membership::Log,
     node::{Event, Node, NodeConfig},
@@ -59,6 +64,7 @@ use crate::{
 use behaviour::Behaviour;
 use driver::{Driver, now};
 use gate::Guests;
+use rendezvous::RendezvousState;
 use socket::AsyncUdpSocket;
 use tunnel_guard::TunnelAddresses;
 
@@ -85,6 +91,8 @@ pub struct Settings {
     pub mdns: bool,
     /// Addresses of tunnels of this machine, as far as they are known; see [`Handle::set_tunnel`].
     pub tunnel: BTreeSet<IpAddr>,
+    /// The public network in which to meet members whose addresses nobody knows; usually none.
+    pub rendezvous: Option<rendezvous::Config>,
 }
 
 /// Why a member did not start.
@@ -113,7 +121,7 @@ pub fn start_member(
     store: Store,
     log: Log,
 ) -> Result<(Handle, mpsc::Receiver<Event>), StartError> {
-    let Settings { identity, sockets, tcp_ports, mdns, tunnel } = settings;
+    let Settings { identity, sockets, tcp_ports, mdns, tunnel, rendezvous } = settings;
     let keypair = identity.libp2p_keypair();
     let avoided = TunnelAddresses::default();
     let locals: Vec<SocketAddr> = sockets
@@ -133,6 +141,17 @@ pub fn start_member(
     let mut swarm = Swarm::new(transport, behaviour, keypair.public().to_peer_id(), config);
     listen(&mut swarm, &locals, &tcp_ports)?;
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "shell: jitter needs no secret, but a different seed each run"
+    )]
+    let seed: u64 = rand::Rng::random(&mut rand::rng());
+    let rendezvous = rendezvous.map(|config| {
+        let meeting = Meeting::member(log.mesh(), identity.clone(), seed);
+        rendezvous::Line::open(config, meeting, avoided.clone())
+    });
+    let state =
+        rendezvous.as_ref().map_or_else(|| watch::channel(RendezvousState::Off).1, rendezvous::Line::state);
     let addresses = store.addresses()?.into_iter();
     let config = NodeConfig {
         identity,
@@ -140,11 +159,7 @@ pub fn start_member(
         addresses: addresses.map(|(device, kept)| (device, keep::restore(&kept))).collect(),
         grants: store.all_grants()?.into_iter().collect(),
         keep: Box::new(keep::StoreKeeper(store)),
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "shell: jitter needs no secret, but a different seed each run"
-        )]
-        seed: rand::Rng::random(&mut rand::rng()),
+        seed,
     };
     let mut node = Node::new(config, now());
     node.set_tunnel(tunnel);
@@ -172,9 +187,10 @@ pub fn start_member(
         reach: driver::Reach::default(),
         streams,
         flushing: Vec::new(),
+        rendezvous,
     };
     tokio::spawn(driver.run());
-    Ok((Handle { commands, roster: roster_rx }, events_rx))
+    Ok((Handle { commands, roster: roster_rx, rendezvous: state }, events_rx))
 }
 
 /// Listens on every socket, and beside each for TCP. A TCP port that somebody else has is a pity, not an error.

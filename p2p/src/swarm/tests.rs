@@ -7,6 +7,7 @@ mod members;
 mod newcomers;
 mod outsiders;
 mod relaying;
+mod rendezvous;
 mod rig;
 mod villain;
 mod villains;

@@ -29,7 +29,7 @@ pub(super) fn view(path: &PathInfo, via: Option<String>, now: Instant) -> contro
         endpoint: path.endpoint,
         via,
         rtt_ms: Some(path.rtt.as_secs_f64() * 1000.0),
-        mtu: None,
+        mtu: path.mtu,
         since_s: now.saturating_duration_since(path.since).as_secs(),
     }
 }

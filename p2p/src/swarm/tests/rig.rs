@@ -19,7 +19,8 @@ use crate::{
     record::{Founding, Name, found},
     store::Store,
     swarm::{
-        Handle, JoinError, JoinSettings, JoinedMesh, Progress, Settings, driver::now, join, start_member,
+        Handle, JoinError, JoinSettings, JoinedMesh, Progress, Settings, driver::now, join, rendezvous,
+        start_member,
     },
 };
 
@@ -122,6 +123,8 @@ pub(crate) struct Device {
     tcp: bool,
     pub(crate) wall: Wall,
     pub(crate) running: Option<(Handle, mpsc::Receiver<Event>)>,
+    /// Where to meet in public.
+    pub(crate) rendezvous: Option<rendezvous::Config>,
 }
 
 impl Device {
@@ -135,6 +138,7 @@ impl Device {
             tcp: true,
             wall,
             running: None,
+            rendezvous: None,
         }
     }
 
@@ -216,6 +220,7 @@ impl Device {
             tcp_ports: (self.udp && self.tcp).then(|| self.address().port()).into_iter().collect(),
             mdns: false,
             tunnel: BTreeSet::new(),
+            rendezvous: self.rendezvous.clone(),
         };
         self.running = Some(start_member(settings, store, log).unwrap());
     }
@@ -288,6 +293,7 @@ impl Device {
             mdns: false,
             tunnel: BTreeSet::new(),
             patience,
+            rendezvous: self.rendezvous.clone(),
         };
         let (progress, told) = mpsc::channel(8);
         (join(settings, progress).await, told)
