@@ -39,7 +39,7 @@ fn describe(peer: &PeerCheck, printer: Printer) -> Vec<String> {
     let state = match &peer.path {
         Some(path) => {
             let rtt = path.rtt_ms.map_or_else(String::new, |ms| format!(", {}", Rtt { ms }));
-            format!("is reached {}, {}{rtt}", status::way(path), path.endpoint)
+            format!("is reached: {}, {}{rtt}", status::way(path), path.endpoint)
         }
         None if peer.connected => "is online; no packets reach it".to_owned(),
         None => "is not reached".to_owned(),

@@ -47,7 +47,7 @@ fn doctor_lists_every_way_and_what_to_do() {
     let (program, _daemon) = start();
     let expected = format!(
         "THIS DEVICE\n{HERE}
-desk is reached relay by laptop, 192.168.1.20:41820, 81 ms (symmetric NAT on both sides)
+desk is reached: relay by laptop, 192.168.1.20:41820, 81 ms (symmetric NAT on both sides)
   its side: hard NAT: each member sees another port (symmetric)
   198.51.100.7:41820  direct             no answer to 12 pings  told
   192.168.1.20:41820  relay   by laptop  answers, 81 ms         told
