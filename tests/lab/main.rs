@@ -12,6 +12,7 @@ mod bench_itself;
 mod crowd;
 mod interrupting;
 mod joining;
+mod kinds;
 mod looking;
 mod mesh;
 mod obstacles;
@@ -44,6 +45,17 @@ fn main() -> ExitCode {
             machines_of_one_lan_reach_each_other_and_nobody_else
             a_home_router_translates_and_drops_what_nobody_asked_for
             a_footprint_notices_what_is_left_behind;
+        kinds:
+            routers_translate_as_their_kind_says
+            a_full_cone_lets_strangers_in_only_where_somebody_is
+            two_nats_in_a_row_share_the_providers_space
+            where_udp_is_blocked_tcp_gets_out_and_nothing_in
+            ipv6_only_has_a_firewall_and_no_ipv4
+            broken_ipv6_looks_well_and_leads_nowhere
+            a_router_with_upnp_maps_a_port_and_forgets_it_at_a_reset
+            a_nat_that_forgets_gives_another_port
+            the_weather_is_as_ordered
+            a_small_router_takes_no_more_connections_than_its_table_holds;
         joining:
             two_machines_with_only_a_pasted_code_ping_each_other
             a_code_connects_across_the_internet
