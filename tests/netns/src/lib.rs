@@ -24,6 +24,7 @@
 
 mod daemon;
 mod delay;
+mod flow;
 mod footprint;
 mod kind;
 mod machine;
@@ -37,6 +38,7 @@ mod wait;
 mod world;
 
 pub use daemon::Daemon;
+pub use flow::{Flow, transfer};
 pub use footprint::Footprint;
 pub use kind::Kind;
 pub use machine::Machine;

@@ -1,7 +1,8 @@
 //! A router that maps ports when asked: a real miniupnpd on it.
 
 use std::fs;
-use std::path::PathBuf;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::Duration;
 
@@ -31,13 +32,13 @@ pub struct Mapper {
 }
 
 impl Mapper {
-    pub(crate) fn start(node: Node, directory: &std::path::Path, wan: &str, lan: &str) -> Self {
+    #[expect(clippy::disallowed_methods, reason = "a file that lives as long as the test")]
+    pub(crate) fn start(node: Node, directory: &Path, wan: &str, lan: &str, public: Ipv4Addr) -> Self {
         let _ = fs::create_dir_all(directory);
         let configuration = directory.join("miniupnpd.conf");
         let log = directory.join("miniupnpd.log");
-        // The addresses of this Internet are reserved ones, with which it would refuse to work.
         let text = format!(
-            "ext_ifname={wan}\next_allow_private_ipv4=yes\nlistening_ip={lan}\nenable_upnp=yes\nenable_natpmp=yes
+            "ext_ifname={wan}\next_ip={public}\nlistening_ip={lan}\nenable_upnp=yes\nenable_natpmp=yes
 secure_mode=yes\nsystem_uptime=yes\nuuid=8d8f2b52-1f6e-4c1e-9f0a-0a3f5b2c7d11\nlease_file={leases}
 upnp_table_name=mapper\nupnp_nat_table_name=mapper\nupnp_forward_chain=miniupnpd
 upnp_nat_chain=prerouting_miniupnpd\nupnp_nat_postrouting_chain=postrouting_miniupnpd

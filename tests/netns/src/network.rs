@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::node::Node;
-use crate::{Kind, Mapper};
+use crate::{Kind, Mapper, Middle};
 
 /// A network with a router, to which machines are plugged.
 #[derive(Clone, Debug)]
@@ -17,12 +17,14 @@ pub struct Network {
     /// Its interface towards the Internet.
     wan: &'static str,
     kind: Option<Kind>,
+    /// Its address outside, when that is not the one of its cable.
+    public: Option<Ipv4Addr>,
 }
 
 impl Network {
     pub(crate) fn new(router: patchbay::Router, provider: Option<patchbay::Router>) -> Self {
         let wan = if provider.is_some() { "wan" } else { "ix" };
-        Self { node: Node::Router(router.clone()), router, provider, mapper: None, wan, kind: None }
+        Self { node: Node::Router(router.clone()), router, provider, mapper: None, wan, kind: None, public: None }
     }
 
     /// Gives it the rules of `kind`.
@@ -32,9 +34,21 @@ impl Network {
         self
     }
 
-    pub(crate) fn with_mapper(mut self, directory: &std::path::Path) -> Self {
+    /// Gives it a miniupnpd. That refuses to map ports of an address that is no public one, and those of this
+    /// Internet are all reserved: so the router gets one more, which is none, and translates to that.
+    pub(crate) fn with_mapper(mut self, directory: &std::path::Path, middle: &Middle) -> Self {
+        let uplink = self.router.uplink_ip().unwrap_or(Ipv4Addr::UNSPECIFIED);
+        let public = Ipv4Addr::new(11, uplink.octets()[1], uplink.octets()[2], uplink.octets()[3]);
+        middle.shell(&format!("ip -4 route add {public}/32 via {uplink}"));
+        self.shell(&format!("ip address add {public}/32 dev {}", self.wan));
+        self.nft(&format!(
+            "flush chain ip translation postrouting
+             table ip translation {{ chain postrouting {{ oifname \"{}\" snat to {public}; }}; }}",
+            self.wan
+        ));
+        self.public = Some(public);
         let lan = self.lan_interface();
-        let mapper = Mapper::start(self.node.clone(), directory, self.wan, &lan);
+        let mapper = Mapper::start(self.node.clone(), directory, self.wan, &lan, public);
         self.mapper = Some(Arc::new(Mutex::new(mapper)));
         self
     }
@@ -54,7 +68,7 @@ impl Network {
     /// Its public IPv4 address, which the Internet sees.
     #[must_use]
     pub fn public_ipv4(&self) -> Option<Ipv4Addr> {
-        self.provider.as_ref().unwrap_or(&self.router).uplink_ip()
+        self.public.or_else(|| self.provider.as_ref().unwrap_or(&self.router).uplink_ip())
     }
 
     /// Its miniupnpd.
@@ -71,7 +85,7 @@ impl Network {
     /// Under which addresses the Internet sees its machines.
     pub(crate) fn prefixes(&self) -> Vec<(IpAddr, u8)> {
         let outer = self.provider.as_ref().unwrap_or(&self.router);
-        let mut all = Vec::new();
+        let mut all: Vec<_> = self.public.iter().map(|ip| (IpAddr::V4(*ip), 32)).collect();
         all.extend(outer.uplink_ip().map(|ip| (IpAddr::V4(ip), 32)));
         all.extend(outer.uplink_ip_v6().map(|ip| (IpAddr::V6(ip), 128)));
         let public = outer.downstream_cidr().filter(|net| !net.addr().is_private());
@@ -106,14 +120,14 @@ impl Network {
     /// When this network's router does not translate, or each destination gets its own port anyway.
     pub fn rebind(&self) {
         assert!(
-            !matches!(self.kind, None | Some(Kind::Open | Kind::SixOnly | Kind::Symmetric | Kind::FullCone)),
+            !matches!(self.kind, None | Some(Kind::Open | Kind::SixOnly | Kind::Symmetric | Kind::FullCone | Kind::Upnp)),
             "{} keeps no port that could change",
             self.name()
         );
         // Another thousand of ports each time.
-        let first = match self.shell("nft list chain ip translation postrouting").contains(":41000-41999") {
-            true => 42_000,
-            false => 41_000,
+        let first = match self.shell("nft list chain ip translation postrouting").contains(":51000-51999") {
+            true => 52_000,
+            false => 51_000,
         };
         self.nft(&format!(
             "flush chain ip translation postrouting

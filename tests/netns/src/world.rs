@@ -103,7 +103,7 @@ impl World {
             }
             Kind::Upnp => {
                 let directory = self.directory.path().join(format!("{name}-router"));
-                self.network(bare(name)).of_kind(kind).with_mapper(&directory)
+                self.network(bare(name)).of_kind(kind).with_mapper(&directory, &self.middle)
             }
             Kind::FullCone | Kind::Restricted | Kind::Shifted | Kind::Symmetric | Kind::Blocked => {
                 self.network(bare(name)).of_kind(kind)
