@@ -46,7 +46,10 @@ fn cell(one: Kind, other: Kind) {
     let quiet = Duration::from_secs(if way == Way::Relay || way == Way::Stream { 10 } else { 1 });
     let warren = Path::new(env!("CARGO_BIN_EXE_warren"));
     let meeting = meet(warren, (one, other), Weather::default(), LIMIT, quiet);
-    println!("{one} x {other}: first reply {:.3?}, settled {:.3?}: {}", meeting.first, meeting.settled, meeting.path);
+    println!(
+        "{one} x {other}: first reply {:.3?}, settled {:.3?}: {}",
+        meeting.first, meeting.settled, meeting.path
+    );
     assert!(meeting.first.is_some(), "no reply: {meeting:?}");
     assert_eq!(meeting.path, way.word(), "{meeting:?}");
 }

@@ -206,7 +206,8 @@ pub(crate) fn the_weather_is_as_ordered() {
         let line = ["-n", "-q", "-M", "do", "-s", size, "-c", &count, "-i", "0.005", "-W", "1", &address];
         let said = a.run("ping", &line).stdout;
         let before = |mark: &str| said.split(mark).next()?.rsplit(' ').next()?.parse::<f64>().ok();
-        let average = said.split("mdev = ").nth(1).and_then(|text| text.split('/').nth(1)?.parse::<f64>().ok());
+        let average =
+            said.split("mdev = ").nth(1).and_then(|text| text.split('/').nth(1)?.parse::<f64>().ok());
         (before("% packet loss").unwrap_or(100.0), average)
     };
     assert_eq!(pings(3, "56").0, 0.0);

@@ -46,7 +46,9 @@ fn join_many(machine: &Machine, code: &str, numbers: std::ops::Range<usize>) {
         // As by a power cut: it tells nobody.
         let _ = child.kill();
         let _ = child.wait();
-        machine.shell(&format!("rm -rf {directory}/state{number} {socket}; ip link del gone{number} 2>/dev/null || true"));
+        machine.shell(&format!(
+            "rm -rf {directory}/state{number} {socket}; ip link del gone{number} 2>/dev/null || true"
+        ));
     }
 }
 
@@ -64,7 +66,9 @@ pub(crate) fn a_hundred_dead_members_do_not_fill_a_small_router() {
     for first in (0..GONE).step_by(BATCH) {
         join_many(&crowd, &code, first..first + BATCH);
     }
-    until(2 * MEET, "the laptop knows everybody", || (peers(&laptop).len() == GONE + 1).then_some(()));
+    let known = || (peers(&laptop).len() == GONE + 1).then_some(());
+    let everybody = within(2 * MEET, known).is_some();
+    assert!(everybody, "the laptop knows {}, the founder {}", peers(&laptop).len(), peers(&founder).len());
     crowd.set_cable(false);
     daemon.stop(STOP);
     home.limit_tracked(1024);
@@ -74,7 +78,8 @@ pub(crate) fn a_hundred_dead_members_do_not_fill_a_small_router() {
     // Something for everybody, so that every one of them is wanted: the worst of what a user may do.
     let addresses: Vec<String> =
         peers(&laptop).iter().filter_map(|peer| peer["ipv4"].as_str().map(str::to_owned)).collect();
-    let line = format!("for a in {}; do ping -n -q -c 1 -W 1 $a >/dev/null & done; wait", addresses.join(" "));
+    let line =
+        format!("for a in {}; do ping -n -q -c 1 -W 1 $a >/dev/null & done; wait", addresses.join(" "));
     let mut command = Command::new("sh");
     command.args(["-c", &line]);
     let mut pinging = laptop.spawn(&command);
@@ -112,8 +117,11 @@ const WATCHED: Duration = Duration::from_secs(30);
 #[expect(clippy::print_stdout, reason = "the figures are what the lab is for")]
 pub(crate) fn a_quiet_mesh_keeps_its_paths_and_says_little() {
     let world = world();
-    let (street, home, flat) =
-        (world.public("street"), world.behind("home", Kind::Restricted), world.behind("flat", Kind::Symmetric));
+    let (street, home, flat) = (
+        world.public("street"),
+        world.behind("home", Kind::Restricted),
+        world.behind("flat", Kind::Symmetric),
+    );
     let founder = world.machine("founder", &street);
     let (a, b) = (world.machine("a", &home), world.machine("b", &flat));
     let _founder = found(&founder);

@@ -32,7 +32,11 @@ fn downloads(mtu: u16) {
             let address = own(other, family).parse().unwrap();
             let taken = transfer(client, other, address, BYTES, LIMIT);
             println!("link of {mtu}: 10 MB to {} by {family} in {taken:.2?}", client.name());
-            assert!(taken.is_some(), "{} downloads {BYTES} bytes by {family} within {LIMIT:?}", client.name());
+            assert!(
+                taken.is_some(),
+                "{} downloads {BYTES} bytes by {family} within {LIMIT:?}",
+                client.name()
+            );
         }
     }
 }

@@ -97,11 +97,8 @@ pub(crate) fn a_download_survives_the_death_of_its_relay() {
         relay.as_str().map(str::to_owned)
     };
     let relay = until(LIMIT, "a says which relay it uses", via);
-    let (dead, left) = if relay.starts_with("founder") {
-        (pair.daemons.remove(0), "second")
-    } else {
-        (spare, "founder")
-    };
+    let (dead, left) =
+        if relay.starts_with("founder") { (pair.daemons.remove(0), "second") } else { (spare, "founder") };
     flow.mark();
     dead.kill();
     flow.goes_on(2 * FLOWING, LIMIT);

@@ -31,7 +31,9 @@ struct Order {
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     let Some(order) = order(&words) else {
-        eprintln!("usage: grid.sh [--runs N] [--delay MS] [--loss PERCENT] [--stable SECONDS] [KIND[xKIND]]...");
+        eprintln!(
+            "usage: grid.sh [--runs N] [--delay MS] [--loss PERCENT] [--stable SECONDS] [KIND[xKIND]]..."
+        );
         return ExitCode::from(2);
     };
     if let Err(message) = warren_netns::enter_user_namespace() {
@@ -99,7 +101,8 @@ fn cell(order: &Order, one: Kind, other: Kind) -> Vec<String> {
     let first = median(meetings.iter().filter_map(|meeting| meeting.first).collect());
     let met: Vec<&Meeting> = meetings.iter().filter(|meeting| meeting.path == way.word()).collect();
     let settled = median(met.iter().map(|meeting| meeting.settled).collect());
-    let seconds = |time: Option<Duration>| time.map_or_else(|| "-".to_owned(), |t| format!("{:.3}", t.as_secs_f64()));
+    let seconds =
+        |time: Option<Duration>| time.map_or_else(|| "-".to_owned(), |t| format!("{:.3}", t.as_secs_f64()));
     let word = match way {
         Way::Guess => "guess",
         _ => way.word(),

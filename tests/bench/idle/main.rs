@@ -70,8 +70,11 @@ fn measure(members: usize, time: Duration) -> bool {
     };
     let all: Vec<String> = machines.iter().map(own).collect();
     for machine in &machines {
-        let line = format!("for a in {}; do ping -n -q -c 1 -W 1 $a >/dev/null || exit 1; done", all.join(" "));
-        until(LIMIT, "everybody pings everybody", || machine.run("sh", &["-c", &line]).succeeded().then_some(()));
+        let line =
+            format!("for a in {}; do ping -n -q -c 1 -W 1 $a >/dev/null || exit 1; done", all.join(" "));
+        until(LIMIT, "everybody pings everybody", || {
+            machine.run("sh", &["-c", &line]).succeeded().then_some(())
+        });
     }
     // Half a minute in which nothing changes: what the pings began has ended.
     let mut last = (Vec::new(), 0);

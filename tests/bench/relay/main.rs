@@ -34,7 +34,10 @@ fn main() -> ExitCode {
         eprintln!("{message}");
         return ExitCode::FAILURE;
     }
-    println!("{} runs of {} s, medians{:>16} {:>12} {:>12}", order.1, order.0, "Mbit/s", "echo p50 ms", "echo p99 ms");
+    println!(
+        "{} runs of {} s, medians{:>16} {:>12} {:>12}",
+        order.1, order.0, "Mbit/s", "echo p50 ms", "echo p99 ms"
+    );
     for loss in [0.0, 1.0] {
         for (what, kind) in [("direct", Kind::Open), ("relay", Kind::Symmetric)] {
             let mut runs: Vec<[f64; 3]> = (0..order.1).map(|_| run(kind, what, loss, order.0)).collect();
@@ -51,7 +54,8 @@ fn main() -> ExitCode {
 
 fn run(kind: Kind, path: &str, loss: f64, seconds: u32) -> [f64; 3] {
     let world = World::new(Path::new(env!("CARGO_BIN_EXE_warren")));
-    let (street, one, other) = (world.public("street"), world.behind("one", kind), world.behind("other", kind));
+    let (street, one, other) =
+        (world.public("street"), world.behind("one", kind), world.behind("other", kind));
     let founder = world.machine("founder", &street);
     let (a, b) = (world.machine("a", &one), world.machine("b", &other));
     let mut daemons: Vec<Daemon> = vec![founder.up(&["--name", "founder"]).ready(LIMIT)];

@@ -45,7 +45,8 @@ upnp_nat_chain=prerouting_miniupnpd\nupnp_nat_postrouting_chain=postrouting_mini
 allow 1024-65535 0.0.0.0/0 1024-65535\ndeny 0-65535 0.0.0.0/0 0-65535\n",
             leases = directory.join("leases").display()
         );
-        fs::write(&configuration, text).unwrap_or_else(|error| panic!("{}: {error}", configuration.display()));
+        fs::write(&configuration, text)
+            .unwrap_or_else(|error| panic!("{}: {error}", configuration.display()));
         node.nft(TABLES);
         let mut mapper = Self { node, configuration, log, child: None };
         mapper.launch();

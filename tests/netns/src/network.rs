@@ -24,7 +24,15 @@ pub struct Network {
 impl Network {
     pub(crate) fn new(router: patchbay::Router, provider: Option<patchbay::Router>) -> Self {
         let wan = if provider.is_some() { "wan" } else { "ix" };
-        Self { node: Node::Router(router.clone()), router, provider, mapper: None, wan, kind: None, public: None }
+        Self {
+            node: Node::Router(router.clone()),
+            router,
+            provider,
+            mapper: None,
+            wan,
+            kind: None,
+            public: None,
+        }
     }
 
     /// Gives it the rules of `kind`.
@@ -120,7 +128,10 @@ impl Network {
     /// When this network's router does not translate, or each destination gets its own port anyway.
     pub fn rebind(&self) {
         assert!(
-            !matches!(self.kind, None | Some(Kind::Open | Kind::SixOnly | Kind::Symmetric | Kind::FullCone | Kind::Upnp)),
+            !matches!(
+                self.kind,
+                None | Some(Kind::Open | Kind::SixOnly | Kind::Symmetric | Kind::FullCone | Kind::Upnp)
+            ),
             "{} keeps no port that could change",
             self.name()
         );
