@@ -20,7 +20,7 @@ impl Node {
                 continue;
             }
             // Circuits and datagrams may go through it, or datagrams in it.
-            let carries = session.relays || self.middle.serves(peer) || session.needs_stream();
+            let carries = session.relays || self.middle.serves(peer) || session.needs_stream(true);
             let used = carries || self.farewells.contains_key(peer);
             let unwanted = !used && !self.plan.wants(peer) && session.links.values().all(|link| link.dialled);
             let best = session.links.iter().max_by_key(|(key, link)| (link.udp, link.movable, *key));
