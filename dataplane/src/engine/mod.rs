@@ -40,10 +40,12 @@ mod detours;
 mod drops;
 mod event;
 mod forwarding;
+mod guessing;
 mod inbound;
 mod outbound;
 mod output;
 mod ping;
+mod probing;
 mod remote;
 mod timers;
 mod transmit;
@@ -60,6 +62,7 @@ use std::time::{Duration, Instant};
 pub use command::{Command, CommandError, Config, PeerConfig};
 pub use drops::{Drop, Drops};
 pub use event::{Event, PeerSnapshot, Snapshot};
+pub use guessing::SocketRequest;
 pub use timers::Timer;
 pub use transmit::Transmit;
 pub use via::Via;
@@ -71,9 +74,11 @@ use crate::path::Route;
 use crate::relay::Forwards;
 use crate::wg::{AllowedIps, Device, PeerId, Peers, PublicKey};
 use detours::Detours;
+use guessing::Guessing;
 use outbound::ErrorBudget;
 use output::Output;
 use ping::Pings;
+use probing::Probing;
 use remote::Remote;
 use timers::Timers;
 
@@ -102,6 +107,8 @@ pub struct Engine {
     forwards: Forwards,
     filter: Filter<PeerId>,
     pings: Pings,
+    probing: Probing,
+    guessing: Guessing,
     timers: Timers,
     errors: ErrorBudget,
     /// Peers to be pumped at the end of the batch.
@@ -125,6 +132,8 @@ impl Engine {
             forwards: Forwards::default(),
             filter: Filter::default(),
             pings: Pings::new(config.seed),
+            probing: Probing::new(now),
+            guessing: Guessing::default(),
             timers: Timers::default(),
             errors: ErrorBudget::new(now),
             touched: VecDeque::new(),
@@ -150,6 +159,8 @@ impl Engine {
                 (Timer::Handshakes, _) => self.device.restart_count(),
                 (Timer::Ping, _) => self.expire_pings(now),
                 (Timer::Tunnel | Timer::Path | Timer::Waiting, Some(id)) => self.wake(id, timer, now),
+                // Whoever waits for these is served at the end.
+                (Timer::Probing | Timer::Guessing, _) => {}
                 (Timer::Tunnel | Timer::Path | Timer::Waiting, None) => {}
             }
         }
@@ -224,13 +235,22 @@ impl Engine {
     fn pump_touched(&mut self, now: Instant) {
         let mtu = usize::from(self.config.mtu);
         // Pumping one peer may touch its relays, and a relay that was found or lost those it relays to.
-        while let Some(id) = self.touched.pop_front() {
-            if let Some(remote) = self.remotes.get_mut(id.slot()).and_then(Option::as_mut) {
-                remote.touched = false;
-                remote.pump(mtu, &mut self.out, &mut self.timers, now);
-                self.follow_detours(id, now);
+        loop {
+            while let Some(id) = self.touched.pop_front() {
+                if let Some(remote) = self.remotes.get_mut(id.slot()).and_then(Option::as_mut) {
+                    remote.touched = false;
+                    remote.pump(mtu, &mut self.out, &mut self.timers, now);
+                    self.probing.attend(id, &remote.path, now);
+                    self.guessing.attend(id, &remote.path, now);
+                    self.follow_detours(id, now);
+                }
+            }
+            self.begin_guess(now);
+            if self.touched.is_empty() {
+                break;
             }
         }
+        self.serve_pings(now);
     }
 
     fn wake(&mut self, id: PeerId, timer: Timer, now: Instant) {
@@ -242,7 +262,7 @@ impl Engine {
             Timer::Tunnel => remote.peer.tunnel.handle_timeout(&mut self.out.answers, now),
             Timer::Path => remote.path.handle_timeout(now),
             Timer::Waiting => expired = remote.expire(&mut self.out, now),
-            Timer::Ping | Timer::Handshakes => {}
+            Timer::Ping | Timer::Handshakes | Timer::Probing | Timer::Guessing => {}
         }
         self.touch(id);
         if let Some(bytes) = expired {

@@ -28,9 +28,11 @@
 
 pub mod clock;
 mod driver;
+mod extra;
 mod handle;
 mod lane;
 mod memory;
+mod socket;
 mod streams;
 mod tun;
 mod udp;

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::Interest;
 
 use super::lane::{Mailbox, QuicLane};
@@ -26,7 +26,8 @@ const BUFFER: usize = 7 << 20;
 pub struct SharedUdp(Arc<Inside>);
 
 struct Inside {
-    socket: UdpSocket,
+    /// None in an extra one, which is the driver's from the start.
+    socket: Option<UdpSocket>,
     state: UdpSocketState,
     /// The same socket registered with the driver's runtime, once there is one.
     registered: OnceLock<tokio::net::UdpSocket>,
@@ -45,23 +46,35 @@ pub(super) enum Sent {
 impl SharedUdp {
     /// Bind to `address`. An IPv6 socket is for IPv6 only.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
-        let domain = Domain::for_address(address);
-        let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
-        if address.is_ipv6() {
-            socket.set_only_v6(true)?;
-        }
-        socket.bind(&address.into())?;
-        let socket = UdpSocket::from(socket);
-        let state = UdpSocketState::new((&socket).into())?;
-        allow_fragments(&socket, address.is_ipv6());
-        enlarge_buffers(&socket);
+        let (socket, state) = bind(address)?;
+        enlarge_buffers(&SockRef::from(&socket));
+        let socket = Some(socket);
         let inside = Inside { socket, state, registered: OnceLock::new(), mailbox: Mailbox::new() };
         Ok(Self(Arc::new(inside)))
     }
 
+    /// One of many, with buffers as the system makes them and a single descriptor; registered with the runtime whose
+    /// context we must be in.
+    pub(super) fn bind_extra(address: SocketAddr) -> io::Result<Self> {
+        let (socket, state) = bind(address)?;
+        let registered = OnceLock::from(tokio::net::UdpSocket::from_std(socket)?);
+        Ok(Self(Arc::new(Inside { socket: None, state, registered, mailbox: Mailbox::new() })))
+    }
+
+    /// It is to carry packets after all.
+    pub(super) fn enlarge(&self) {
+        if let Some(registered) = self.0.registered.get() {
+            enlarge_buffers(&SockRef::from(registered));
+        }
+    }
+
     /// The address it is bound to, port filled in.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.socket.local_addr()
+        match (&self.0.socket, self.0.registered.get()) {
+            (Some(socket), _) => socket.local_addr(),
+            (None, Some(registered)) => registered.local_addr(),
+            (None, None) => Err(io::ErrorKind::NotConnected.into()),
+        }
     }
 
     /// QUIC's share of it.
@@ -71,10 +84,10 @@ impl SharedUdp {
 
     /// Register with the runtime of the driver, whose context we must be in. Once.
     pub(super) fn register(&self) -> io::Result<()> {
-        let registered = tokio::net::UdpSocket::from_std(self.0.socket.try_clone()?)?;
-        let again =
-            |_| io::Error::new(io::ErrorKind::AlreadyExists, "the socket already belongs to a driver");
-        self.0.registered.set(registered).map_err(again)
+        let again = || io::Error::new(io::ErrorKind::AlreadyExists, "the socket already belongs to a driver");
+        let socket = self.0.socket.as_ref().ok_or_else(again)?;
+        let registered = tokio::net::UdpSocket::from_std(socket.try_clone()?)?;
+        self.0.registered.set(registered).map_err(|_| again())
     }
 
     pub(super) fn mailbox(&self) -> &Mailbox {
@@ -86,10 +99,12 @@ impl SharedUdp {
     }
 
     pub(super) fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        let send = || self.0.state.try_send((&self.0.socket).into(), transmit);
-        match self.0.registered.get() {
-            Some(registered) => registered.try_io(Interest::WRITABLE, send),
-            None => send(),
+        match (self.0.registered.get(), &self.0.socket) {
+            (Some(registered), _) => {
+                registered.try_io(Interest::WRITABLE, || self.0.state.try_send(registered.into(), transmit))
+            }
+            (None, Some(socket)) => self.0.state.try_send(socket.into(), transmit),
+            (None, None) => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 
@@ -120,11 +135,17 @@ impl SharedUdp {
         buffers: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> io::Result<usize> {
-        let receive = || self.0.state.recv((&self.0.socket).into(), buffers, meta);
         match self.0.registered.get() {
-            Some(registered) => registered.try_io(Interest::READABLE, receive),
+            Some(registered) => {
+                registered.try_io(Interest::READABLE, || self.0.state.recv(registered.into(), buffers, meta))
+            }
             None => Err(io::ErrorKind::NotConnected.into()),
         }
+    }
+
+    /// Whether a receive call is worth while; costs no system call.
+    pub(super) fn is_readable(&self) -> bool {
+        self.0.registered.get().is_some_and(|udp| udp.try_io(Interest::READABLE, || Ok(())).is_ok())
     }
 
     /// For the driver alone: there is one place for a waker.
@@ -149,6 +170,19 @@ impl fmt::Debug for SharedUdp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("SharedUdp").field(&self.local_addr().ok()).finish()
     }
+}
+
+fn bind(address: SocketAddr) -> io::Result<(UdpSocket, UdpSocketState)> {
+    let domain = Domain::for_address(address);
+    let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    let socket = UdpSocket::from(socket);
+    let state = UdpSocketState::new((&socket).into())?;
+    allow_fragments(&socket, address.is_ipv6());
+    Ok((socket, state))
 }
 
 fn transmit(destination: SocketAddr, contents: &[u8], segment_size: Option<usize>) -> Transmit<'_> {
@@ -179,8 +213,7 @@ fn allow_fragments(socket: &UdpSocket, v6: bool) {
 fn allow_fragments(_socket: &UdpSocket, _v6: bool) {}
 
 /// Best effort: with CAP_NET_ADMIN as asked, else up to the system's limit.
-fn enlarge_buffers(socket: &UdpSocket) {
-    let limited = socket2::SockRef::from(socket);
+fn enlarge_buffers(socket: &Socket) {
     #[cfg(target_os = "linux")]
     {
         use rustix::net::sockopt::{set_socket_recv_buffer_size_force, set_socket_send_buffer_size_force};
@@ -190,7 +223,7 @@ fn enlarge_buffers(socket: &UdpSocket) {
             return;
         }
     }
-    let outcome = limited.set_recv_buffer_size(BUFFER).and_then(|()| limited.set_send_buffer_size(BUFFER));
+    let outcome = socket.set_recv_buffer_size(BUFFER).and_then(|()| socket.set_send_buffer_size(BUFFER));
     if let Err(error) = outcome {
         tracing::debug!(%error, "socket buffers stay as they are");
     }

@@ -5,11 +5,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::attempt::Attempts;
 use super::budget::Bucket;
 use super::candidate::usable;
 use super::pair::Pair;
 use super::probe::{Codec, Message, ProbeError, ProbeKey};
 use super::random::Random;
+use super::ration::Ration;
 use super::replay::{Freshness, Sessions};
 use super::schedule::{KEEP_ALIVE, Search};
 use super::{Event, PathInfo, Route, Transmit};
@@ -57,6 +59,8 @@ pub struct Agent {
     /// The verified path last told.
     pub(super) info: Option<PathInfo>,
     pub(super) search: Option<Search>,
+    pub(super) attempts: Attempts,
+    pub(super) ration: Ration,
     /// When the last burst began,
     pub(super) last_burst: Instant,
     /// and how long after it signalling alone may begin another.
@@ -79,6 +83,8 @@ pub struct Agent {
     first_contacts: Bucket,
     pub(super) transmits: VecDeque<Transmit>,
     events: VecDeque<Event>,
+    /// Own budget or queue used up until then.
+    pub(super) blocked_until: Option<Instant>,
     pub(super) deadline: Option<Instant>,
 }
 
@@ -103,6 +109,8 @@ impl Agent {
             challenger: None,
             info: None,
             search: None,
+            attempts: Attempts::default(),
+            ration: Ration::default(),
             last_burst: now,
             patience: Duration::ZERO,
             signalled_at: None,
@@ -116,6 +124,7 @@ impl Agent {
             first_contacts: bucket(FIRST_CONTACTS),
             transmits: VecDeque::new(),
             events: VecDeque::new(),
+            blocked_until: None,
             deadline: None,
         }
     }
@@ -166,6 +175,7 @@ impl Agent {
         self.advance(now);
         let news = self.replace_told(candidates, now);
         self.signalled_at = Some(now);
+        self.note_targets(candidates, now);
         let is_stale = self.active.is_some_and(|active| !self.was_heard_within(active, STALE, now));
         if is_stale && self.may_search_again(now) {
             self.forget_all();
@@ -190,6 +200,7 @@ impl Agent {
     pub fn network_changed(&mut self, now: Instant) {
         self.advance(now);
         self.forget_all();
+        self.forget_attempts();
         if self.active.is_some() || self.is_wanted(now) {
             self.start_search(now);
         }
@@ -208,7 +219,10 @@ impl Agent {
         self.waiting_since.get_or_insert(now);
         match self.active {
             None if self.search.is_none() && !self.pairs.is_empty() => self.start_search(now),
-            None if rested => self.ask_all(),
+            None if rested => {
+                self.hurry(now);
+                self.ask_all();
+            }
             // Kept alive no longer: it may be gone, so the others are asked too, and it answers soonest if it lives.
             Some(active) if rested && !self.was_heard_within(active, STALE, now) => {
                 self.ask_all();
@@ -288,6 +302,7 @@ impl Agent {
                 }
             }
             Message::Pong { transaction, challenge, seen } => {
+                self.learn_guessed(from, transaction, now);
                 let pair = self.pair_at(from).ok_or(ProbeError::Unsolicited)?;
                 let seen_before = pair.verified.as_ref().map(|verified| verified.seen);
                 if !pair.answered(transaction, seen, now) {
@@ -298,7 +313,9 @@ impl Agent {
                 if std::mem::replace(&mut self.proof, challenge) != challenge {
                     self.ask(from);
                 }
-                if seen_before != Some(seen) && usable(seen).is_some() {
+                // What an extra socket looks like from outside is of no use to anybody else.
+                let is_shared = !matches!(from, Route::Udp { socket: 1.., .. });
+                if seen_before != Some(seen) && is_shared && usable(seen).is_some() {
                     self.push_event(Event::Observed(seen));
                 }
                 self.handle_pong(from, now);

@@ -64,14 +64,17 @@
 //! belongs to the engine, which owns all agents.
 
 mod agent;
+mod attempt;
 pub(crate) mod budget;
 mod candidate;
 mod choice;
 mod detour;
+mod guess;
 mod list;
 mod pair;
 pub mod probe;
 mod random;
+mod ration;
 mod replay;
 mod report;
 mod route;
@@ -86,7 +89,9 @@ use std::time::{Duration, Instant};
 pub use agent::Agent;
 pub use candidate::MAX_CANDIDATES;
 pub use detour::Detour;
+pub use guess::{Nat, Role, SOCKETS};
 pub use probe::{ProbeError, ProbeKey};
+pub use ration::Urgency;
 pub use report::{Outcome, PairFailure, PairReport, PairSource};
 pub use route::Route;
 pub use score::Kind;

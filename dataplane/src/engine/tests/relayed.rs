@@ -121,7 +121,9 @@ fn a_direct_path_takes_over_within_two_seconds_and_nothing_is_lost() {
     world.loses = |_| false;
     for (number, other) in [(1, 2), (2, 1)] {
         let candidates = vec![outside(other), outside(200)];
-        world.command(number, Command::SetCandidates { peer: key(other), candidates }).unwrap();
+        world
+            .command(number, Command::SetCandidates { peer: key(other), candidates, nat: Nat::Unknown })
+            .unwrap();
     }
     assert!(world.talk(secs(1)) >= 19);
     assert_eq!((world.kind(1, 2), world.kind(2, 1)), (Some(PathKind::Direct), Some(PathKind::Direct)));
