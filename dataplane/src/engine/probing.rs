@@ -6,10 +6,12 @@
 //! ask here ([`crate::path::Urgency`]) for two things at once:
 //!
 //! * a token: 50 a second, and 128 at once, for a start with few peers is quick;
-//! * a place: at most 48 addresses are pinged within 30 s. Whoever is there already may go on. When others
-//!   wait for a place, what is mere habit goes on for 5 s only, and then returns the place by being silent for 30.
+//! * a place: at most 48 addresses are pinged within 30 s, and no more than 32 are new at once. Whoever is there already may
+//!   go on; but when others wait for a place, only for 5 s out of habit, or 30 s with news, and then it returns its place
+//!   by being silent for 30.
 //!
-//! News comes before habit for both, and habit never has all places. Within one urgency peers take turns, a ping each.
+//! News comes before habit for both, and the older it is the fewer places it may fill, so that even after a hundred
+//! peers were switched off at once, or we on, the next one finds some. Within one urgency peers take turns, a ping each.
 //! Beside this there are the pings that guess ports, which have a budget of their own ([`super::guessing`]).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -23,20 +25,39 @@ use crate::wg::PeerId;
 
 /// Pings at once, and a second.
 const TOKENS: (u32, u32) = (128, 50);
+/// New addresses at once, and a second.
+const ADDRESSES: (u32, u32) = (32, 1);
 /// How long a router remembers a ping that nobody answered.
 const REMEMBERED: Duration = Duration::from_secs(30);
-/// How long habit keeps a place that others wait for.
-const TENURE: Duration = Duration::from_secs(5);
 
 /// Most urgent first.
-const ORDER: [Urgency; 3] = [Urgency::Wanted, Urgency::News, Urgency::Habit];
+const ORDER: [Urgency; 4] = [Urgency::New, Urgency::Wanted, Urgency::News, Urgency::Habit];
 
 /// How many places may be taken before this urgency gets no further one.
 const fn places(urgency: Urgency) -> usize {
     match urgency {
-        Urgency::Wanted => 48,
+        Urgency::New => 48,
+        Urgency::Wanted => 44,
         Urgency::News => 40,
-        Urgency::Habit => 24,
+        Urgency::Habit => 32,
+    }
+}
+
+/// How many new addresses it leaves to others.
+const fn reserve(urgency: Urgency) -> u32 {
+    match urgency {
+        Urgency::New => 0,
+        Urgency::Wanted | Urgency::News => 6,
+        Urgency::Habit => 12,
+    }
+}
+
+/// How long this urgency keeps a place that others wait for.
+const fn tenure(urgency: Urgency) -> Duration {
+    match urgency {
+        // A peer that has news all the time must not be the only one.
+        Urgency::New | Urgency::Wanted | Urgency::News => Duration::from_secs(30),
+        Urgency::Habit => Duration::from_secs(5),
     }
 }
 
@@ -44,14 +65,19 @@ const fn places(urgency: Urgency) -> usize {
 #[derive(Debug)]
 pub(super) struct Probing {
     tokens: Bucket,
+    addresses: Bucket,
     /// Addresses pinged lately that have not answered: since when, and when last.
     places: BTreeMap<Route, Place>,
     turns: VecDeque<PeerId>,
     waiting: BTreeSet<PeerId>,
-    /// Somebody was refused a place when all were asked last.
+    /// Somebody was refused a place when all were asked before,
     is_crowded: bool,
-    /// Asking again earlier is no use, unless something more urgent comes.
-    rests: Option<(Instant, Urgency)>,
+    /// or is now.
+    was_refused: bool,
+    /// Somebody who was not asked yet may get something.
+    is_news: bool,
+    /// When those who were refused may get something.
+    again: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -62,14 +88,17 @@ struct Place {
 
 impl Probing {
     pub(super) fn new(now: Instant) -> Self {
-        let (capacity, per_second) = TOKENS;
+        let bucket = |(capacity, per_second)| Bucket::new(capacity, per_second, now);
         Self {
-            tokens: Bucket::new(capacity, per_second, now),
+            tokens: bucket(TOKENS),
+            addresses: bucket(ADDRESSES),
             places: BTreeMap::new(),
             turns: VecDeque::new(),
             waiting: BTreeSet::new(),
             is_crowded: false,
-            rests: None,
+            was_refused: false,
+            is_news: false,
+            again: None,
         }
     }
 
@@ -83,11 +112,15 @@ impl Probing {
         if !path.has_ping(now) {
             return;
         }
-        if self.rests.is_some_and(|(_, urgency)| path.urgency(now) < urgency) {
-            self.rests = None;
-        }
         if self.waiting.insert(id) {
             self.turns.push_back(id);
+            self.is_news = true;
+        } else {
+            // It was refused something, but may go on where it has a place.
+            let urgency = path.urgency(now);
+            let may_go_on =
+                |route| self.places.get(&route).is_some_and(|place| self.keeps(place, urgency, now));
+            self.is_news |= urgency == Urgency::New || path.waiting(now).any(may_go_on);
         }
     }
 
@@ -96,39 +129,48 @@ impl Probing {
         if self.tokens.next_at() > now {
             return false;
         }
-        let taken = self.places.len();
-        match self.places.get_mut(&route) {
-            Some(place) if urgency == Urgency::Habit && self.is_crowded && place.since + TENURE <= now => {
-                return false;
-            }
-            Some(place) => place.last = now,
-            None if taken >= places(urgency) => {
-                self.is_crowded = true;
-                return false;
-            }
-            None => {
-                self.places.insert(route, Place { since: now, last: now });
-            }
+        let known = self.places.get(&route);
+        if known.is_some_and(|place| !self.keeps(place, urgency, now)) {
+            return false;
         }
+        let is_full = self.places.len() >= places(urgency);
+        if known.is_none() && (is_full || self.addresses.next_beyond(reserve(urgency)) > now) {
+            self.was_refused = true;
+            return false;
+        }
+        if known.is_none() {
+            self.addresses.take(now);
+        }
+        self.places.entry(route).or_insert(Place { since: now, last: now }).last = now;
         self.tokens.take(now)
+    }
+
+    /// Whether a place may be used further.
+    fn keeps(&self, place: &Place, urgency: Urgency, now: Instant) -> bool {
+        !self.is_crowded || now < place.since + tenure(urgency)
     }
 
     /// Whether there is a point in asking anybody.
     fn is_time(&mut self, now: Instant) -> bool {
-        if self.turns.is_empty() || self.rests.is_some_and(|(until, _)| now < until) {
+        let is_due = self.is_news || self.again.is_none_or(|again| again <= now);
+        if self.turns.is_empty() || !is_due || self.tokens.next_at() > now {
             return false;
         }
         self.places.retain(|_, place| place.last + REMEMBERED > now);
-        self.is_crowded &= self.places.len() >= places(Urgency::Habit);
-        self.rests = None;
+        self.is_news = false;
         true
     }
 
     /// All were asked who still wait: when to ask again. `highest` is the most urgent of them.
     fn rest(&mut self, highest: Option<Urgency>, now: Instant) {
         let token = Some(self.tokens.next_at()).filter(|at| *at > now);
+        // Without tokens not all were asked, so that nobody was refused says nothing.
+        self.is_crowded = std::mem::take(&mut self.was_refused) || (self.is_crowded && token.is_some());
+        let address = highest.map(|urgency| self.addresses.next_beyond(reserve(urgency)));
+        let address = address.filter(|at| *at > now);
         let place = self.places.values().map(|place| place.last + REMEMBERED).min();
-        self.rests = token.or(place).zip(highest);
+        // Any of them may be what is missing: asking in vain costs little, and a second is not often.
+        self.again = token.or_else(|| address.into_iter().chain(place).min()).filter(|_| highest.is_some());
     }
 }
 
@@ -146,7 +188,7 @@ impl Engine {
             }
             self.probing.rest(highest, now);
         }
-        let again = self.probing.rests.map(|(until, _)| until).filter(|_| !self.probing.turns.is_empty());
+        let again = self.probing.again.filter(|_| !self.probing.turns.is_empty());
         self.timers.set(Timer::Probing, None, again);
     }
 

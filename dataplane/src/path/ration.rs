@@ -18,9 +18,14 @@ use super::{Route, Transmit};
 /// A ping of the peer proves its address for so long.
 const PROOF: Duration = Duration::from_secs(5);
 
+/// News is new for so long.
+const NEW: Duration = Duration::from_secs(3);
+
 /// How much it matters that a ping leaves soon, most first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Urgency {
+    /// There is something new to try, as of a moment ago, and a packet waits.
+    New,
     /// There is something new to try, and a packet waits.
     Wanted,
     /// There is something new to try.
@@ -34,7 +39,9 @@ pub enum Urgency {
 pub(super) struct Ration {
     /// Whether there is one.
     is_on: bool,
-    /// Until then what is tried is new.
+    /// When there was something new to try,
+    urgent_since: Option<Instant>,
+    /// and until when it is tried.
     urgent_until: Option<Instant>,
 }
 
@@ -47,13 +54,21 @@ impl Agent {
     /// Whether [`Self::poll_ping`] has something.
     #[must_use]
     pub fn has_ping(&self, now: Instant) -> bool {
-        self.ration.is_on && self.pairs.iter().any(|pair| pair.pending && self.is_rationed(pair, now))
+        self.waiting(now).next().is_some()
+    }
+
+    /// Where the pings go that wait for leave.
+    pub fn waiting(&self, now: Instant) -> impl Iterator<Item = Route> {
+        let waits = move |pair: &&Pair| self.ration.is_on && pair.pending && self.is_rationed(pair, now);
+        self.pairs.iter().filter(waits).map(|pair| pair.route)
     }
 
     /// How urgent the pings are that wait.
     #[must_use]
     pub fn urgency(&self, now: Instant) -> Urgency {
+        let is_new = self.ration.urgent_since.is_some_and(|since| now < since + NEW);
         match self.ration.urgent_until {
+            Some(until) if now < until && is_new && self.is_in_demand(now) => Urgency::New,
             Some(until) if now < until && self.is_in_demand(now) => Urgency::Wanted,
             Some(until) if now < until => Urgency::News,
             Some(_) | None => Urgency::Habit,
@@ -82,6 +97,7 @@ impl Agent {
 
     /// There is something new to try.
     pub(super) fn hurry(&mut self, now: Instant) {
+        self.ration.urgent_since = Some(now);
         self.ration.urgent_until = Some(now + BURST);
     }
 
@@ -90,14 +106,17 @@ impl Agent {
         pair.pending && !pair.is_closed() && !(self.ration.is_on && self.is_rationed(pair, now))
     }
 
-    /// Whether nothing could be sent since the last round. Then what is urgent stays urgent.
-    pub(super) fn starves(&mut self, now: Instant) -> bool {
+    /// Whether nothing could be sent since the last round.
+    pub(super) fn starves(&self, now: Instant) -> bool {
         let recently = |pair: &Pair| pair.last_sent.is_some_and(|at| at + BURST_SPACING >= now);
-        let starves = self.has_ping(now) && !self.pairs.iter().any(recently);
-        if let Some(until) = self.ration.urgent_until.as_mut().filter(|until| starves && now < **until) {
+        self.has_ping(now) && !self.pairs.iter().any(recently)
+    }
+
+    /// A round was lost: what was urgent remains so for as much longer.
+    pub(super) fn stay_urgent(&mut self, now: Instant) {
+        if let Some(until) = self.ration.urgent_until.as_mut().filter(|until| now < **until) {
             *until += BURST_SPACING;
         }
-        starves
     }
 
     /// Nobody wants the peer any more: what still waits for leave does so no longer.

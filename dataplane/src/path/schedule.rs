@@ -171,7 +171,10 @@ impl Agent {
         if bursting {
             search.next_round = now + BURST_SPACING;
             // A round that could not leave is no round: the burst waits for its turn.
-            search.burst_until += if starves { BURST_SPACING } else { Duration::ZERO };
+            if starves {
+                search.burst_until += BURST_SPACING;
+                self.stay_urgent(now);
+            }
         } else {
             search.spacing = (search.spacing * 2).min(SLOWEST);
             search.next_round = now + search.spacing;

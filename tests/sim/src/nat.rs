@@ -119,6 +119,14 @@ impl Router {
         live.map(|mapping| mapping.sent_to.values().filter(|until| **until > now).count()).sum()
     }
 
+    /// Where the live mappings lead.
+    #[must_use]
+    pub fn destinations(&self, now: Instant) -> Vec<SocketAddr> {
+        let live = self.mappings.values().filter(|mapping| mapping.until > now);
+        live.flat_map(|mapping| mapping.sent_to.iter().filter(|(_, until)| **until > now).map(|(to, _)| *to))
+            .collect()
+    }
+
     /// A datagram leaves: the source it has outside, or none if it is not let out.
     pub fn outbound(&mut self, from: SocketAddr, to: SocketAddr, now: Instant) -> Option<SocketAddr> {
         if self.behaviour.blocks_udp {
