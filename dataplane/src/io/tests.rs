@@ -1,5 +1,7 @@
 //! Real sockets on loopback, real threads, TUN devices in memory.
 
+mod extra;
+
 use std::future::poll_fn;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -106,8 +106,11 @@ impl Role {
 /// Those of a peer's addresses that its NAT may have outside.
 pub(super) fn targets(told: &[SocketAddr]) -> Vec<SocketAddr> {
     let is_public = |address: &&SocketAddr| match address.ip() {
-        // The shared range (RFC 6598) is the inside of a provider's NAT.
-        IpAddr::V4(v4) => !(is_private(v4.into()) || v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64),
+        // The shared range (RFC 6598) is the inside of a provider's NAT. Loopback has no inside; nobody is told it in earnest.
+        IpAddr::V4(v4) => {
+            let is_shared = v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64;
+            v4.is_loopback() || !(is_private(v4.into()) || is_shared)
+        }
         IpAddr::V6(_) => false,
     };
     told.iter().filter(is_public).copied().collect()
