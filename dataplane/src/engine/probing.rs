@@ -228,3 +228,69 @@ impl Engine {
         self.remotes.get(id.slot())?.as_ref().filter(|remote| remote.id == id).map(|remote| &remote.path)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[expect(clippy::disallowed_methods, reason = "an Instant can be made in no other way")]
+    fn epoch() -> Instant {
+        Instant::now()
+    }
+
+    fn route(number: u16) -> Route {
+        Route::udp(SocketAddr::from(([203, 0, 113, 1], number)))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+
+        #[test]
+        fn whoever_asks_for_whatever_the_budget_holds(
+            asks in prop::collection::vec((1..200_u16, 0..4_usize, 0..100_u64), 0..1000),
+        ) {
+            let start = epoch();
+            let (mut probing, mut now) = (Probing::new(start), start);
+            let mut sent: Vec<(Instant, Route)> = Vec::new();
+            for (number, urgency, pause) in asks {
+                now += Duration::from_millis(pause);
+                let urgency = ORDER[urgency];
+                // One that has just woken up, as the engine does before it asks anybody.
+                probing.places.retain(|_, place| place.last + REMEMBERED > now);
+                if probing.admit(route(number), urgency, now) {
+                    sent.push((now, route(number)));
+                }
+            }
+            for (index, (at, _)) in sent.iter().enumerate().step_by(7) {
+                let second = sent[index..].iter().take_while(|(later, _)| *later < *at + Duration::from_secs(1));
+                prop_assert!(second.count() <= 128 + 50);
+                let entries: BTreeSet<Route> = sent[index..]
+                    .iter()
+                    .take_while(|(later, _)| *later < *at + REMEMBERED)
+                    .map(|(_, route)| *route)
+                    .collect();
+                prop_assert!(entries.len() <= 48, "{} addresses in 30 s", entries.len());
+            }
+        }
+    }
+
+    #[test]
+    fn news_find_a_place_where_habit_has_filled_what_it_may() {
+        let start = epoch();
+        let (mut probing, mut now) = (Probing::new(start), start);
+        for number in 1..1000 {
+            now += Duration::from_millis(50);
+            probing.places.retain(|_, place| place.last + REMEMBERED > now);
+            probing.admit(route(number), Urgency::Habit, now);
+        }
+        let places = |probing: &Probing| probing.places.len();
+        assert!(places(&probing) <= 32, "{}", places(&probing));
+        let admitted = (2000..2100).filter(|number| probing.admit(route(*number), Urgency::New, now)).count();
+        assert!(admitted >= 12, "{admitted}");
+        assert!(places(&probing) <= 48);
+    }
+}

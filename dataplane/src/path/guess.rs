@@ -277,3 +277,104 @@ fn next_port(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[expect(clippy::disallowed_methods, reason = "an Instant can be made in no other way")]
+    fn epoch() -> Instant {
+        Instant::now()
+    }
+
+    fn address(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    fn random(mut seed: u64) -> impl FnMut() -> u64 {
+        move || {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            seed >> 16
+        }
+    }
+
+    /// Everything one attempt sends, and when; called late by `late` each time.
+    fn all(guess: &mut Guess, seed: u64, start: Instant, late: Duration) -> Vec<(Duration, Route)> {
+        let (mut now, mut random, mut sent) = (start, random(seed), Vec::new());
+        while !guess.is_over(now) {
+            sent.extend(guess.due(&mut random, now).into_iter().map(|route| (now - start, route)));
+            now = guess.next_at().max(now) + late;
+        }
+        sent
+    }
+
+    fn most_within_a_second(sent: &[(Duration, Route)]) -> usize {
+        let until = |at: Duration| sent.partition_point(|(later, _)| *later < at + Duration::from_secs(1));
+        sent.iter().enumerate().map(|(index, (at, _))| until(*at) - index).max().unwrap_or_default()
+    }
+
+    #[test]
+    fn one_side_is_hard_and_the_other_easy_or_nobody_guesses() {
+        use Nat::{Easy, Hard, Open, Unknown};
+        let kinds = [Unknown, Open, Easy, Hard];
+        let guesses = kinds.iter().flat_map(|ours| kinds.iter().map(move |theirs| (*ours, *theirs)));
+        let guesses: Vec<_> = guesses.filter(|(ours, theirs)| Role::of(*ours, *theirs).is_some()).collect();
+        assert_eq!(guesses, [(Unknown, Hard), (Easy, Hard), (Hard, Easy)]);
+    }
+
+    #[test]
+    fn only_addresses_that_a_nat_may_have_outside_are_guessed_at() {
+        let told = ["10.0.0.1:1", "100.64.1.1:2", "[2001:db8::1]:3", "203.0.113.9:4", "100.128.0.1:5"];
+        assert_eq!(targets(&told.map(address)), [address("203.0.113.9:4"), address("100.128.0.1:5")]);
+    }
+
+    #[test]
+    fn ports_that_were_seen_and_their_neighbours_come_first() {
+        let start = epoch();
+        let mut guess = Guess::new(Role::Ports, &[address("203.0.113.9:65535")], start);
+        let sent = all(&mut guess, 1, start, Duration::ZERO);
+        let first: Vec<u16> =
+            sent[..17].iter().filter_map(|(_, route)| Some(route.address()?.port())).collect();
+        assert_eq!(first, (65_519..=65_535).rev().collect::<Vec<u16>>());
+    }
+
+    #[test]
+    fn many_sockets_ping_at_once_and_again() {
+        let start = epoch();
+        let mut guess = Guess::new(Role::Sockets, &[address("203.0.113.9:4")], start);
+        assert_eq!(guess.due(random(1), start), []);
+        assert_eq!(guess.next_at(), start + DURATION);
+        guess.add_sockets(&(1..=SOCKETS).collect::<Vec<u16>>(), start);
+        let sent = all(&mut guess, 1, start, Duration::ZERO);
+        assert_eq!(sent.len(), 5 * 256);
+        assert!(sent[255].0 <= Duration::from_millis(200), "{:?}", sent[255].0);
+        let again: Vec<Duration> =
+            sent.iter().filter(|(_, to)| *to == sent[0].1).map(|(at, _)| *at).collect();
+        assert_eq!(again, [0, 2, 4, 6, 8].map(Duration::from_secs));
+    }
+
+    proptest! {
+        #[test]
+        fn no_port_is_tried_twice_and_no_more_than_allowed(
+            seed: u64,
+            ports in prop::collection::vec((0..4_u8, 1..=u16::MAX), 1..20),
+            late in 0..30_u64,
+        ) {
+            let start = epoch();
+            let told: Vec<SocketAddr> =
+                ports.into_iter().map(|(host, port)| SocketAddr::from(([203, 0, 113, host], port))).collect();
+            let mut guess = Guess::new(Role::Ports, &told, start);
+            let sent = all(&mut guess, seed, start, Duration::from_millis(late));
+            prop_assert!(sent.len() <= MAX_PORTS);
+            prop_assert!(late > 0 || sent.len() == MAX_PORTS);
+            prop_assert!(most_within_a_second(&sent) <= 500);
+            let distinct: BTreeSet<Route> = sent.iter().map(|(_, route)| *route).collect();
+            prop_assert_eq!(distinct.len(), sent.len());
+            let hosts: BTreeSet<IpAddr> =
+                sent.iter().filter_map(|(_, route)| route.address()).map(|to| to.ip()).collect();
+            prop_assert!(hosts.len() <= MAX_TARGETS);
+        }
+    }
+}
