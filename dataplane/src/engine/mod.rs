@@ -22,6 +22,12 @@
 //! [`Engine::poll_event`] until they return None, give the buffers back with [`Engine::recycle`], and only then ask
 //! [`Engine::poll_timeout`] when to come again. `now` must not run backwards; a jump forwards (suspend) is fine.
 //!
+//! # Among peers
+//!
+//! Two things peers must share, because the router at home does: pings to addresses that never answered have one budget
+//! (`probing.rs`), and ports of symmetric NATs are guessed for one peer at a time (`guessing.rs`). For the latter drain
+//! [`Engine::poll_socket`] as well: it asks for sockets to be opened, to be told of by [`Engine::handle_sockets`], and closed.
+//!
 //! # Growing
 //!
 //! An engine is one thread's work and holds no lock. To use more cores, peers are sharded: peer N belongs to

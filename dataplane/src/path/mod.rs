@@ -38,6 +38,11 @@
 //! more pongs and no three seconds, unless it failed in the last minute. When it falls silent the detour, kept warm as
 //! second best, takes over within three seconds; while a detour carries, the addresses are tried twice a minute.
 //!
+//! *Guessing* (`guess.rs`): where one side's NAT has another port for each destination ([`Nat::Hard`]) and the other's has
+//! not, plain pings never meet. Half a second after signalling, if nothing direct answered, the one side pings from 256
+//! sockets and the other up to 2048 ports, for ten seconds at most and once until something is new (`attempt.rs`). What
+//! answers is a pair like all others, on a socket of its own, which is closed when no pair needs it any more.
+//!
 //! *Roaming*: an authenticated WireGuard packet from an address that is no verified pair moves
 //! [`Agent::best`] there at once, as in WireGuard; a probe then verifies it. If that fails while the old pair
 //! still answers we go back, so that a packet re-sent by an eavesdropper from elsewhere costs a second, not the path.
@@ -45,23 +50,25 @@
 //!
 //! # Bounds
 //!
-//! At most 32 candidates, and eight detours, which the engine counts; three token buckets (`budget.rs`) for pings, pongs and pongs to unproven senders;
-//! bounded queues. A ping due is computed from the last one sent, never counted up, so a clock that jumped
+//! At most 32 candidates, and eight detours, which the engine counts; three token buckets (`budget.rs`) for pings, pongs
+//! and pongs to unproven senders; bounded queues. Pings to addresses that never answered leave only when the owner gives
+//! leave (`ration.rs`), as all peers together have one budget for them; what is withheld comes later, and is not lost. A ping due is computed from the last one sent, never counted up, so a clock that jumped
 //! (suspend) makes one round and no burst. A pong is as large as its ping: nothing is amplified.
 //!
 //! # Who drives it
 //!
 //! The engine. Inputs: `set_candidates`, `network_changed`, `want` (a packet waits for the peer),
-//! `handle_authenticated_packet`, `handle_probe`, `handle_timeout`; for detours `set_detour`, `remove_detour`, `keep`. After each, drain `poll_transmit` and `poll_event`, and
-//! call `handle_timeout` at `poll_timeout`. Time only ever comes in as `now`.
+//! `handle_authenticated_packet`, `handle_probe`, `handle_timeout`; for detours `set_detour`, `remove_detour`, `keep`; for
+//! guessing `set_our_nat`, `set_their_nat`, `start_guess` when `wants_guess`, `add_sockets`. After each, drain
+//! `poll_transmit` and `poll_event`, and call `handle_timeout` at `poll_timeout`; once `ration` was called, `poll_ping` as
+//! the budget allows. Time only ever comes in as `now`.
 //!
 //! # Absent
 //!
 //! No sockets, clock or randomness. No gathering of our own addresses and no signalling: the daemon does both.
 //! No candidate is judged by where it came from but by its answer. What a relay forwards is not its affair ([`crate::relay`]
-//! is the frame, the engine finds the relay's own path). Guessing the ports of a symmetric NAT will be a further source of
-//! candidates, outside the 32; path MTU will be a further probe type, as the ping's size is fixed. A budget over all peers
-//! belongs to the engine, which owns all agents.
+//! is the frame, the engine finds the relay's own path). Path MTU will be a further probe type, as the ping's
+//! size is fixed. The budget over all peers, and whose turn it is to guess, belong to the engine, which owns all agents.
 
 mod agent;
 mod attempt;
