@@ -27,12 +27,14 @@
 //!
 //! - [`packet`]: IP packets, checked once; the ICMP we speak; buffer pools.
 //! - [`wg`]: WireGuard: keys, tunnels, whose address and whose datagram something is.
-//! - [`path`]: which address carries a peer now, found by authenticated probes.
+//! - [`path`]: which way carries a peer now, an address, a relay or a stream, found by authenticated probes.
+//! - [`relay`]: carrying datagrams between two other members: frame, sessions, quota.
 //! - [`filter`]: what a peer may send us; answers to what we began pass.
 //! - [`engine`]: joins these into one state machine with inputs and outputs.
 //! - `io` (feature `io`): sockets, TUN device, clock, and the thread that drives an engine.
 //!
-//! The arrows go one way: `packet → {wg, path, filter} → engine → io`. All but `io` is computation without
+//! The arrows go one way: `packet → {wg, path, filter} → relay → engine → io`; `path` and `relay` know of `wg` no more than
+//! keys and the kinds of datagrams. All but `io` is computation without
 //! sockets, clock, threads or a runtime: time, seeds and addresses are arguments, so a whole mesh can be
 //! simulated in one thread. The one exception is hidden in `wg/tunnel.rs`: boringtun reads the system's clock for
 //! the age of its sessions.
@@ -45,7 +47,9 @@
 //!
 //! # Absent
 //!
-//! Routing between peers and exit nodes are not here yet; each has its place reserved in the room it belongs to. Never here: persistent state, configuration files, trust.
+//! Routing between peers and exit nodes are not here yet; each has its place reserved in the room it belongs to. TCP
+//! itself is not here either: a stream comes in as two channels of datagrams. Never here: persistent state, configuration
+//! files, trust.
 
 pub mod engine;
 pub mod filter;

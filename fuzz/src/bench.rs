@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use warren_dataplane::engine::{Command, Config, Engine, PeerConfig};
 use warren_dataplane::filter::Rules;
+use warren_dataplane::path::Nat;
 use warren_dataplane::wg::{PrivateKey, PublicKey};
 use warren_p2p::identity::{Identity, Subnet};
 use warren_p2p::invite::{InviteCode, InviteTerms, Issued, Joiner, Request, Response, Wish, answer};
@@ -88,7 +89,10 @@ impl Tunnel {
             vec![(parsed(&format!("100.64.0.{other}")), 32), (parsed(&format!("fd00::{other}")), 128)];
         let described = PeerConfig { key: peer, allowed_ips, preshared_key: None, rules: Rules::default() };
         let at = parsed(&format!("192.0.2.{other}:41820"));
-        for command in [Command::SetPeer(described), Command::SetCandidates { peer, candidates: vec![at] }] {
+        for command in [
+            Command::SetPeer(described),
+            Command::SetCandidates { peer, candidates: vec![at], nat: Nat::Unknown },
+        ] {
             engine.handle_command(command, now).unwrap_or_else(|error| panic!("a valid command: {error}"));
         }
         Self { engine, peer, at }

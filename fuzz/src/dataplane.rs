@@ -1,9 +1,11 @@
 //! Targets of the dataplane: what anybody can throw at the port, and what comes out of a tunnel.
 
+use warren_dataplane::engine::Via;
 use warren_dataplane::packet::icmp::{EchoReply, Unreachable, unreachable};
 use warren_dataplane::packet::{IpPacket, Version, fragment, mss};
 use warren_dataplane::path::Agent;
 use warren_dataplane::path::probe::{LEN, ProbeKey, peek};
+use warren_dataplane::relay::frame;
 use warren_dataplane::wg::Kind;
 
 use crate::bench::{Tunnel, instant, parsed};
@@ -12,11 +14,16 @@ use crate::bench::{Tunnel, instant, parsed};
 #[must_use]
 pub fn datagram(bytes: &[u8]) -> bool {
     let now = instant();
-    let Tunnel { mut engine, at, .. } = Tunnel::here(now);
+    let Tunnel { mut engine, at, peer } = Tunnel::here(now);
     engine.handle_datagram(at, bytes, now);
     // The same bytes again, and as equal segments of a longer buffer.
     engine.handle_datagram(parsed::<std::net::SocketAddr>("198.51.100.9:9"), bytes, now);
     engine.handle_datagrams(at, bytes, 148, now);
+    // And out of a stream, and framed in it.
+    engine.add_stream(&peer, 1, at, now).unwrap_or_else(|error| panic!("a stream: {error}"));
+    engine.handle_datagram(Via::Stream { id: 1 }, bytes, now);
+    let framed = [&frame::header(1)[..], bytes].concat();
+    engine.handle_datagram(Via::Stream { id: 1 }, &framed, now);
     while let Some(transmit) = engine.poll_transmit() {
         for segment in transmit.segments() {
             assert!(
@@ -30,7 +37,7 @@ pub fn datagram(bytes: &[u8]) -> bool {
     if let Some((at, _)) = engine.poll_timeout() {
         engine.handle_timeout(at);
     }
-    matches!(Kind::of(bytes), Kind::Initiation | Kind::Session | Kind::Probe)
+    matches!(Kind::of(bytes), Kind::Initiation | Kind::Session | Kind::Probe | Kind::Relayed)
 }
 
 /// The key of the pair of agents that probes are fuzzed between.

@@ -225,7 +225,8 @@ impl Bridge {
     async fn send_candidates(&self, device: &DeviceId) {
         let Some(peer) = self.peers.get(device) else { return };
         let candidates = peer.connected.iter().chain(&peer.told).copied().collect();
-        let command = Command::SetCandidates { peer: peer.config.key, candidates };
+        let nat = warren_dataplane::path::Nat::Unknown;
+        let command = Command::SetCandidates { peer: peer.config.key, candidates, nat };
         if let Err(failure) = self.command(command).await {
             tracing::warn!(%failure, "the dataplane did not take a peer's addresses");
         }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::filter::Rules;
+use crate::path::Nat;
 use crate::relay::Quota;
 use crate::wg::{PrivateKey, PublicKey};
 
@@ -60,6 +61,8 @@ pub enum Command {
         peer: PublicKey,
         /// All of them; what is not in here is forgotten.
         candidates: Vec<SocketAddr>,
+        /// What it says of its NAT.
+        nat: Nat,
     },
     /// A peer may be reached through another member, which has agreed to relay.
     AddRelay {
@@ -91,6 +94,8 @@ pub enum Command {
     },
     /// What each peer may send through us.
     SetQuota(Quota),
+    /// What our own NAT turned out to be.
+    SetNat(Nat),
     /// What a peer may do to us, from now on, established connections included.
     SetRules {
         /// Which peer.

@@ -9,9 +9,10 @@ use super::Engine;
 use super::command::{Command, CommandError, PeerConfig};
 use super::event::Event;
 use super::remote::Remote;
+use super::silence::Silence;
 use super::timers::Timer;
 use crate::packet::IpPacket;
-use crate::path::{Agent, ProbeKey};
+use crate::path::{Agent, Nat, ProbeKey};
 use crate::wg::{Peer, PeerId, Prefix, PublicKey, Tunnel};
 
 impl Engine {
@@ -20,7 +21,13 @@ impl Engine {
         let outcome = match command {
             Command::SetPeer(config) => self.set_peer(config, now),
             Command::RemovePeer(key) => self.remove_peer(&key, now),
-            Command::SetCandidates { peer, candidates } => self.set_candidates(&peer, candidates, now),
+            Command::SetCandidates { peer, candidates, nat } => {
+                self.set_candidates(&peer, candidates, nat, now)
+            }
+            Command::SetNat(nat) => {
+                self.set_nat(nat, now);
+                Ok(())
+            }
             Command::SetRules { peer, rules } => self.remote(&peer).map(|remote| remote.rules = rules),
             Command::SetLocalNetworks(networks) => {
                 self.networks = networks.into();
@@ -103,6 +110,8 @@ impl Engine {
         let tunnel = Tunnel::new(&self.device, &key, preshared_key, index);
         let seed = self.config.seed.wrapping_add(u64::from(index)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mut agent = Agent::new(ProbeKey(*secret), self.public_key < key, seed, now);
+        agent.ration();
+        agent.set_our_nat(self.guessing.nat, now);
         agent.set_local_networks(Arc::clone(&self.networks));
         agent.set_mtu(self.config.mtu);
         self.tags.insert(agent.tag_in(), id);
@@ -149,6 +158,7 @@ impl Engine {
         self.filter.forget(id);
         self.forwards.forget(id);
         self.forget_detours(id, now);
+        self.guessing.forget(id);
         while let Some(lost) = self.pings.abandon(id) {
             self.out.event(Event::PingTimedOut { peer: lost.key, token: lost.token });
         }
@@ -168,6 +178,7 @@ impl Engine {
         &mut self,
         key: &PublicKey,
         mut candidates: Vec<SocketAddr>,
+        nat: Nat,
         now: Instant,
     ) -> Result<(), CommandError> {
         let id = self.peers.by_key(key).ok_or(CommandError::UnknownPeer)?;
@@ -175,6 +186,7 @@ impl Engine {
             !self.is_ours(address.ip()) && !self.allowed_ips.is_tunnel_address(address.ip())
         });
         let remote = self.remote(key)?;
+        remote.path.set_their_nat(nat);
         remote.path.set_candidates(&candidates, now);
         // Somebody wants a path, here or there; the relays on it need one of their own.
         remote.call_relays(now);
@@ -183,6 +195,8 @@ impl Engine {
     }
 
     fn network_changed(&mut self, now: Instant) {
+        self.guessing.network_changed();
+        self.silence = Silence::default();
         let ids: Vec<PeerId> = self.peers.iter().map(|(_, id)| id).collect();
         for id in ids {
             if let Some(remote) = self.remotes.get_mut(id.slot()).and_then(Option::as_mut) {

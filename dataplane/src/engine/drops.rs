@@ -67,6 +67,8 @@ reasons! {
     ThroughTunnel = "datagram_through_tunnel",
     /// A probe under a tag of no peer.
     ProbeUnknown = "probe_unknown",
+    /// It came to a socket that was opened for another peer.
+    ForeignSocket = "datagram_foreign_socket",
     /// A probe that its agent refused.
     ProbeRefused = "probe_refused",
     /// An initiation with a wrong MAC, or made for another key.
@@ -99,6 +101,8 @@ reasons! {
     SendTooBig = "send_too_big",
     /// The kernel did not take a datagram.
     SendFailed = "send_failed",
+    /// The system has no further socket to guess ports with.
+    SocketRefused = "socket_refused",
     /// The TUN device did not take a packet.
     TunFailed = "tun_failed",
     /// An event that nobody fetched in time.

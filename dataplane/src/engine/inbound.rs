@@ -110,6 +110,9 @@ impl Engine {
             return Err(Drop::NoSession);
         };
         let handshake = Kind::of(datagram) == Kind::Initiation;
+        if !self.guessing.accepts(from, id) {
+            return Err(Drop::ForeignSocket);
+        }
         remote.catch_up(&mut self.out, now);
         let mut buffer = self.out.packets.take();
         buffer.resize(HEAD_ROOM + datagram.len().max(WORKSPACE), 0);
@@ -200,6 +203,9 @@ impl Engine {
         let Some(remote) = self.remotes.get_mut(id.slot()).and_then(Option::as_mut) else {
             return Err(Drop::ProbeUnknown);
         };
+        if !self.guessing.accepts(from, id) {
+            return Err(Drop::ForeignSocket);
+        }
         let handled = remote.path.handle_probe(from, datagram, now);
         if handled.is_ok() && remote.neighbour != Some(from) {
             if let Some(before) = remote.neighbour.replace(from)

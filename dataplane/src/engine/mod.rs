@@ -7,7 +7,9 @@
 //!                  (outbound.rs)               (records)          └─ else: wait (32 packets, 10 s)
 //!
 //!   handle_datagrams ──> Kind ─┬─ probe ──> path::Agent
-//!                  (inbound.rs)└─ WireGuard ──> Tunnel ──> source check ──> destination ──> ping? ──> Filter ──> poll_tun
+//!                  (inbound.rs)├─ frame ─┬─ our session: what is inside once more, as from its other end
+//!                              │         └─ a session we relay: unopened, as one run ──> poll_transmit
+//!                              └─ WireGuard ──> Tunnel ──> source check ──> destination ──> ping? ──> Filter ──> poll_tun
 //! ```
 //!
 //! A *run* holds the datagrams of one batch for one peer, sealed one behind the other into one buffer while they
@@ -23,16 +25,23 @@
 //! [`Engine::poll_event`] until they return None, give the buffers back with [`Engine::recycle`], and only then ask
 //! [`Engine::poll_timeout`] when to come again. `now` must not run backwards; a jump forwards (suspend) is fine.
 //!
+//! # Among peers
+//!
+//! Two things peers must share, because the router at home does: pings to addresses that never answered have one budget
+//! (`probing.rs`), and ports of symmetric NATs are guessed for one peer at a time (`guessing.rs`). For the latter drain
+//! [`Engine::poll_socket`] as well: it asks for sockets to be opened, to be told of by [`Engine::handle_sockets`], and closed.
+//!
 //! # Growing
 //!
 //! An engine is one thread's work and holds no lock. To use more cores, peers are sharded: peer N belongs to
 //! engine N modulo shards, which a receiver thread reads off the receiver index (`wg/peers.rs`) or the probe tag
 //! without asking anybody, and a TUN queue thread off a shared copy of the prefix table. Nothing in a [`Remote`]
-//! refers to another peer; what all share (prefix table, filter flows by peer) is either read-mostly or splits by peer.
+//! refers to another peer, except that it calls its relays and is told what leads to them (`detours.rs`): messages, between
+//! engines. What all share (prefix table, filter flows by peer) is either read-mostly or splits by peer.
 //!
 //! Absent on purpose: sockets, clocks, threads; the choice of a path ([`crate::path`]) and of what may pass
-//! ([`crate::filter`]); names, grants and rosters, which the daemon turns into [`Command`]s; forwarding between
-//! peers or into other networks, until exit nodes and relays bring it.
+//! ([`crate::filter`]); names, grants and rosters, which the daemon turns into [`Command`]s; forwarding of packets
+//! into other networks, until exit nodes bring it.
 
 mod command;
 mod control;
@@ -41,11 +50,14 @@ mod drops;
 mod event;
 mod fit;
 mod forwarding;
+mod guessing;
 mod inbound;
 mod outbound;
 mod output;
 mod ping;
+mod probing;
 mod remote;
+mod silence;
 mod timers;
 mod transmit;
 mod via;
@@ -61,6 +73,7 @@ use std::time::{Duration, Instant};
 pub use command::{Command, CommandError, Config, PeerConfig};
 pub use drops::{Drop, Drops};
 pub use event::{Event, PeerSnapshot, Snapshot};
+pub use guessing::SocketRequest;
 pub use timers::Timer;
 pub use transmit::Transmit;
 pub use via::Via;
@@ -72,10 +85,13 @@ use crate::path::Route;
 use crate::relay::{Forwards, frame};
 use crate::wg::{AllowedIps, Device, PeerId, Peers, PublicKey};
 use detours::Detours;
+use guessing::Guessing;
 use outbound::ErrorBudget;
 use output::Output;
 use ping::Pings;
+use probing::Probing;
 use remote::Remote;
+use silence::Silence;
 use timers::Timers;
 
 /// Free bytes in front of every packet that [`Engine::poll_tun`] returns: room for a virtio-net header (12 bytes;
@@ -103,6 +119,9 @@ pub struct Engine {
     forwards: Forwards,
     filter: Filter<PeerId>,
     pings: Pings,
+    probing: Probing,
+    guessing: Guessing,
+    silence: Silence,
     timers: Timers,
     errors: ErrorBudget,
     /// Peers to be pumped at the end of the batch.
@@ -126,6 +145,9 @@ impl Engine {
             forwards: Forwards::default(),
             filter: Filter::default(),
             pings: Pings::new(config.seed),
+            probing: Probing::new(now),
+            silence: Silence::default(),
+            guessing: Guessing::default(),
             timers: Timers::default(),
             errors: ErrorBudget::new(now),
             touched: VecDeque::new(),
@@ -151,6 +173,8 @@ impl Engine {
                 (Timer::Handshakes, _) => self.device.restart_count(),
                 (Timer::Ping, _) => self.expire_pings(now),
                 (Timer::Tunnel | Timer::Path | Timer::Waiting, Some(id)) => self.wake(id, timer, now),
+                // Whoever waits for these is served at the end.
+                (Timer::Probing | Timer::Guessing, _) => {}
                 (Timer::Tunnel | Timer::Path | Timer::Waiting, None) => {}
             }
         }
@@ -243,14 +267,24 @@ impl Engine {
         let mtu = usize::from(self.config.mtu);
         let mut refused = Vec::new();
         // Pumping one peer may touch its relays, and a relay that was found or lost those it relays to.
-        while let Some(id) = self.touched.pop_front() {
-            if let Some(remote) = self.remotes.get_mut(id.slot()).and_then(Option::as_mut) {
-                remote.touched = false;
-                remote.pump(mtu, &mut self.out, &mut self.timers, now);
-                refused.append(&mut remote.refused);
-                self.follow_detours(id, now);
+        loop {
+            while let Some(id) = self.touched.pop_front() {
+                if let Some(remote) = self.remotes.get_mut(id.slot()).and_then(Option::as_mut) {
+                    remote.touched = false;
+                    remote.pump(mtu, &mut self.out, &mut self.timers, now);
+                    refused.append(&mut remote.refused);
+                    self.silence.attend(id, &mut remote.path, now);
+                    self.probing.attend(id, &remote.path, now);
+                    self.guessing.attend(id, &remote.path, now);
+                    self.follow_detours(id, now);
+                }
+            }
+            self.begin_guess(now);
+            if self.touched.is_empty() {
+                break;
             }
         }
+        self.serve_pings(now);
         for (bytes, mtu) in refused {
             if let Ok(packet) = IpPacket::parse(&bytes) {
                 self.refuse(&packet, Unreachable::TooBig(mtu), now);
@@ -268,7 +302,7 @@ impl Engine {
             Timer::Tunnel => remote.peer.tunnel.handle_timeout(&mut self.out.answers, now),
             Timer::Path => remote.path.handle_timeout(now),
             Timer::Waiting => expired = remote.expire(&mut self.out, now),
-            Timer::Ping | Timer::Handshakes => {}
+            Timer::Ping | Timer::Handshakes | Timer::Probing | Timer::Guessing => {}
         }
         self.touch(id);
         if let Some(bytes) = expired {

@@ -18,9 +18,13 @@ pub enum Timer {
     Ping,
     /// Handshakes are counted by the second.
     Handshakes,
+    /// Pings to addresses that never answered may go on.
+    Probing,
+    /// The next peer's ports may be guessed.
+    Guessing,
 }
 
-/// Deadlines by time and by owner. One per timer and peer; `Ping` and `Handshakes` belong to the engine.
+/// Deadlines by time and by owner. One per timer and peer; from `Ping` on they belong to the engine.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     due: BTreeSet<(Instant, Timer, Option<PeerId>)>,

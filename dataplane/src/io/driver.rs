@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::{self, IoSliceMut};
-use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::task::Poll;
@@ -15,10 +14,11 @@ use tokio::time::{Instant as Deadline, Sleep};
 
 use super::clock;
 use super::handle::{CommandFailed, Handle, Order};
+use super::socket::{Socket, send, settle};
 use super::streams::Streams;
 use super::tun::{Tun, is_gone};
-use super::udp::{Losses, Sent, SharedUdp};
-use crate::engine::{Drop as Reason, Engine, Event, Transmit, Via};
+use super::udp::{Sent, SharedUdp};
+use crate::engine::{Drop as Reason, Engine, Event, Via};
 use crate::wg::Kind;
 
 /// Commands that may wait.
@@ -33,9 +33,6 @@ const BUFFER: usize = 1 << 16;
 const TUN_READS: usize = 8;
 /// Orders in one turn.
 const ORDERS_PER_TURN: usize = 64;
-/// Runs that wait for room in a socket buffer; the TUN device is not read meanwhile, so these are answers to
-/// what was received.
-const MAX_BLOCKED: usize = 64;
 /// Sleep when nothing is due. Any length would do.
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -54,7 +51,8 @@ impl Driver {
         }
         let (orders, inbox) = mpsc::channel(ORDERS);
         let (events, outbox) = mpsc::channel(EVENTS);
-        let sockets = sockets.into_iter().map(|udp| Socket { udp, blocked: VecDeque::new() }).collect();
+        let shared = |udp| Socket { number: 0, udp, blocked: VecDeque::new() };
+        let sockets = sockets.into_iter().map(shared).collect();
         std::thread::Builder::new().name("warren-data".to_owned()).spawn(move || {
             let ended = runtime.block_on(async {
                 let sleep = Box::pin(tokio::time::sleep(LONG));
@@ -72,13 +70,8 @@ impl Driver {
     }
 }
 
-struct Socket {
-    udp: SharedUdp,
-    blocked: VecDeque<Transmit>,
-}
-
-struct Attached {
-    engine: Engine,
+pub(super) struct Attached {
+    pub(super) engine: Engine,
     streams: Streams,
     /// None once the device was taken away from us.
     tun: Option<Tun>,
@@ -93,9 +86,9 @@ struct Bench {
     batch: Vec<Vec<u8>>,
 }
 
-struct Turns {
-    sockets: Vec<Socket>,
-    attached: Option<Attached>,
+pub(super) struct Turns {
+    pub(super) sockets: Vec<Socket>,
+    pub(super) attached: Option<Attached>,
     inbox: mpsc::Receiver<Order>,
     events: mpsc::Sender<Event>,
     sleep: Pin<Box<Sleep>>,
@@ -121,8 +114,10 @@ impl Turns {
                 }
             }
             for socket in 0..self.sockets.len() {
-                busy |= self.receive(socket);
-                self.flush().await;
+                if self.receive(socket) {
+                    busy = true;
+                    self.flush().await;
+                }
             }
             if let Some(Attached { engine, streams, .. }) = &mut self.attached {
                 busy |= streams.receive(engine, clock::now());
@@ -153,6 +148,7 @@ impl Turns {
                 let (engine, tun) = *both;
                 let opened = tun.open().map(|tun| {
                     let (gone, told) = oneshot::channel();
+                    self.sockets.retain(|socket| socket.number == 0);
                     let streams = Streams::default();
                     self.attached = Some(Attached { engine, streams, tun: Some(tun), gone: Some(gone) });
                     told
@@ -161,6 +157,7 @@ impl Turns {
             }
             Order::Detach(answer) => {
                 self.attached = None;
+                self.sockets.retain(|socket| socket.number == 0);
                 let _ = answer.send(());
             }
             Order::Command(command, answer) => {
@@ -193,9 +190,11 @@ impl Turns {
 
     /// One receive call on one socket. False: there was nothing.
     fn receive(&mut self, socket: usize) -> bool {
-        let Some(Socket { udp, .. }) = self.sockets.get(socket) else {
+        let Some(Socket { number, udp, .. }) = self.sockets.get(socket).filter(|s| s.udp.is_readable())
+        else {
             return false;
         };
+        let socket = *number;
         let mut buffers: Vec<IoSliceMut<'_>> =
             self.bench.buffers.chunks_mut(BUFFER).map(IoSliceMut::new).collect();
         // An error that is not "nothing there" is an ICMP message about somebody else's datagram.
@@ -206,19 +205,20 @@ impl Turns {
         for (buffer, meta) in self.bench.buffers.chunks(BUFFER).zip(&self.bench.meta).take(count) {
             let contents = buffer.get(..meta.len).unwrap_or_default();
             let stride = meta.stride.max(1);
+            let from = Via::Socket { socket, address: meta.addr };
             // One buffer may hold QUIC and other datagrams in any order: hand on unbroken stretches of either.
-            let is_quic = |datagram: &[u8]| Kind::of(datagram) == Kind::Quic;
+            let is_quic = |datagram: &[u8]| socket == 0 && Kind::of(datagram) == Kind::Quic;
             let mut start = 0;
             for (index, datagram) in contents.chunks(stride).enumerate() {
                 if !is_quic(datagram) {
                     continue;
                 }
                 let at = index * stride;
-                deliver(&mut self.attached, meta.addr, contents.get(start..at), stride, now);
+                deliver(&mut self.attached, from, contents.get(start..at), stride, now);
                 udp.mailbox().push(meta, datagram);
                 start = at + datagram.len();
             }
-            deliver(&mut self.attached, meta.addr, contents.get(start..), stride, now);
+            deliver(&mut self.attached, from, contents.get(start..), stride, now);
         }
         count > 0
     }
@@ -265,6 +265,7 @@ impl Turns {
 
     /// Carry away everything the engine made.
     async fn flush(&mut self) {
+        self.mind_sockets();
         for socket in &mut self.sockets {
             while let Some(run) = socket.blocked.pop_front() {
                 match socket.udp.send_run(&run) {
@@ -357,7 +358,7 @@ impl Turns {
 
 fn deliver(
     attached: &mut Option<Attached>,
-    from: SocketAddr,
+    from: Via,
     datagrams: Option<&[u8]>,
     stride: usize,
     now: std::time::Instant,
@@ -365,34 +366,4 @@ fn deliver(
     if let (Some(Attached { engine, .. }), Some(datagrams @ [_, ..])) = (attached, datagrams) {
         engine.handle_datagrams(from, datagrams, stride, now);
     }
-}
-
-fn send(sockets: &mut [Socket], engine: &mut Engine, run: Transmit) {
-    // Socket 0 is the shared one of its family; there are no others yet.
-    let to = match run.destination {
-        Via::Socket { socket: 0, address } => Some(address),
-        Via::Socket { .. } | Via::Stream { .. } => None,
-    };
-    let same_family = |socket: &&mut Socket| {
-        to.is_some_and(|to| socket.udp.local_addr().is_ok_and(|own| own.is_ipv4() == to.is_ipv4()))
-    };
-    let all = Losses { failed: run.segments().count(), ..Losses::default() };
-    let Some(socket) = sockets.iter_mut().find(same_family) else {
-        return settle(engine, run, all);
-    };
-    match if socket.blocked.is_empty() { socket.udp.send_run(&run) } else { Sent::Blocked } {
-        Sent::Done(losses) => settle(engine, run, losses),
-        Sent::Blocked if socket.blocked.len() < MAX_BLOCKED => socket.blocked.push_back(run),
-        Sent::Blocked => settle(engine, run, all),
-    }
-}
-
-/// Tell the engine what became of a run.
-fn settle(engine: &mut Engine, run: Transmit, losses: Losses) {
-    engine.count(Reason::SendFailed, losses.failed);
-    engine.count(Reason::SendTooBig, losses.too_big);
-    if losses.too_big > 0 {
-        engine.handle_too_big(&run, losses.size, clock::now());
-    }
-    engine.recycle(run.contents);
 }

@@ -18,6 +18,9 @@
 //! A stream over TCP comes in as two channels of datagrams ([`Handle::add_stream`]) and is to the engine one more thing to
 //! send by.
 //!
+//! Beside the shared sockets there may be up to 256 further ones for IPv4, which the engine asks for to guess the port of
+//! a peer's router (`extra.rs`). They carry no QUIC; one of them at most is kept for a peer.
+//!
 //! Every queue is bounded: commands 256, events 1024, QUIC datagrams 1024 a socket, runs waiting for a full socket
 //! buffer 64. While a socket buffer is full the TUN device is not read, so pressure reaches the kernel's own
 //! queue, which knows how to drop. A turn of the loop takes at most one batch from every source, so that none starves.
@@ -31,9 +34,11 @@
 
 pub mod clock;
 mod driver;
+mod extra;
 mod handle;
 mod lane;
 mod memory;
+mod socket;
 mod streams;
 mod tun;
 mod udp;

@@ -1,5 +1,7 @@
 //! Real sockets on loopback, real threads, TUN devices in memory.
 
+mod extra;
+
 use std::future::poll_fn;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -12,7 +14,7 @@ use super::*;
 use crate::engine::{Command, Config, Drop, Engine, Event, PeerConfig};
 use crate::filter::Rules;
 use crate::packet::icmp::echo_request;
-use crate::path::Kind;
+use crate::path::{Kind, Nat};
 use crate::wg::PrivateKey;
 
 const MTU: u16 = 1420;
@@ -66,7 +68,10 @@ async fn introduce(node: &Node, number: u8, address: SocketAddr) {
         rules: Rules::all(),
     };
     node.handle.command(Command::SetPeer(config)).await.unwrap();
-    node.handle.command(Command::SetCandidates { peer, candidates: vec![address] }).await.unwrap();
+    node.handle
+        .command(Command::SetCandidates { peer, candidates: vec![address], nat: Nat::Unknown })
+        .await
+        .unwrap();
 }
 
 async fn pair(v6: bool) -> (Node, Node) {

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::task::{Context, Poll};
 
 use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::Interest;
 
 use super::lane::{Mailbox, QuicLane};
@@ -27,7 +27,8 @@ const BUFFER: usize = 7 << 20;
 pub struct SharedUdp(Arc<Inside>);
 
 struct Inside {
-    socket: UdpSocket,
+    /// None in an extra one, which is the driver's from the start.
+    socket: Option<UdpSocket>,
     /// Read to send; written while other options hold for a moment.
     state: RwLock<UdpSocketState>,
     /// The same socket registered with the driver's runtime, once there is one.
@@ -58,23 +59,37 @@ pub(super) struct Losses {
 impl SharedUdp {
     /// Bind to `address`. An IPv6 socket is for IPv6 only.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
-        let domain = Domain::for_address(address);
-        let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
-        if address.is_ipv6() {
-            socket.set_only_v6(true)?;
-        }
-        socket.bind(&address.into())?;
-        let socket = UdpSocket::from(socket);
-        let state = UdpSocketState::new((&socket).into())?;
-        enlarge_buffers(&socket);
+        let (socket, state) = bind(address)?;
+        enlarge_buffers(&SockRef::from(&socket));
+        let socket = Some(socket);
         let state = RwLock::new(state);
         let inside = Inside { socket, state, registered: OnceLock::new(), mailbox: Mailbox::new() };
         Ok(Self(Arc::new(inside)))
     }
 
+    /// One of many, with buffers as the system makes them and a single descriptor; registered with the runtime whose
+    /// context we must be in.
+    pub(super) fn bind_extra(address: SocketAddr) -> io::Result<Self> {
+        let (socket, state) = bind(address)?;
+        let registered = OnceLock::from(tokio::net::UdpSocket::from_std(socket)?);
+        let state = RwLock::new(state);
+        Ok(Self(Arc::new(Inside { socket: None, state, registered, mailbox: Mailbox::new() })))
+    }
+
+    /// It is to carry packets after all.
+    pub(super) fn enlarge(&self) {
+        if let Some(registered) = self.0.registered.get() {
+            enlarge_buffers(&SockRef::from(registered));
+        }
+    }
+
     /// The address it is bound to, port filled in.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.socket.local_addr()
+        match (&self.0.socket, self.0.registered.get()) {
+            (Some(socket), _) => socket.local_addr(),
+            (None, Some(registered)) => registered.local_addr(),
+            (None, None) => Err(io::ErrorKind::NotConnected.into()),
+        }
     }
 
     /// QUIC's share of it.
@@ -84,10 +99,10 @@ impl SharedUdp {
 
     /// Register with the runtime of the driver, whose context we must be in. Once.
     pub(super) fn register(&self) -> io::Result<()> {
-        let registered = tokio::net::UdpSocket::from_std(self.0.socket.try_clone()?)?;
-        let again =
-            |_| io::Error::new(io::ErrorKind::AlreadyExists, "the socket already belongs to a driver");
-        self.0.registered.set(registered).map_err(again)
+        let again = || io::Error::new(io::ErrorKind::AlreadyExists, "the socket already belongs to a driver");
+        let socket = self.0.socket.as_ref().ok_or_else(again)?;
+        let registered = tokio::net::UdpSocket::from_std(socket.try_clone()?)?;
+        self.0.registered.set(registered).map_err(|_| again())
     }
 
     pub(super) fn mailbox(&self) -> &Mailbox {
@@ -109,10 +124,12 @@ impl SharedUdp {
 
     pub(super) fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
         let state = self.state();
-        let send = || state.try_send((&self.0.socket).into(), transmit);
-        match self.0.registered.get() {
-            Some(registered) => registered.try_io(Interest::WRITABLE, send),
-            None => send(),
+        match (self.0.registered.get(), &self.0.socket) {
+            (Some(registered), _) => {
+                registered.try_io(Interest::WRITABLE, || state.try_send(registered.into(), transmit))
+            }
+            (None, Some(socket)) => state.try_send(socket.into(), transmit),
+            (None, None) => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 
@@ -162,21 +179,32 @@ impl SharedUdp {
 
     /// Options are those of the socket, not of a datagram; meanwhile QUIC must not send, or what it learns would be wrong.
     fn send_in_fragments(&self, destination: SocketAddr, run: &engine::Transmit) -> Sent {
+        let Some(socket) = self.socket() else {
+            return Sent::Done(Losses { failed: run.segments().count(), ..Losses::default() });
+        };
         let state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
         let v6 = destination.is_ipv6();
-        fragment(&self.0.socket, v6, true);
-        let single = |datagram| {
-            state.try_send((&self.0.socket).into(), &transmit(destination, datagram, None)).is_err()
-        };
+        fragment(&socket, v6, true);
+        let single =
+            |datagram| state.try_send((&*socket).into(), &transmit(destination, datagram, None)).is_err();
         let failed = run.segments().filter(|datagram| single(datagram)).count();
-        fragment(&self.0.socket, v6, false);
+        fragment(&socket, v6, false);
         Sent::Done(Losses { failed, ..Losses::default() })
     }
 
     fn renew_state(&self) {
         let mut state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
-        if let Ok(renewed) = UdpSocketState::new((&self.0.socket).into()) {
+        if let Some(Ok(renewed)) = self.socket().map(|socket| UdpSocketState::new((&*socket).into())) {
             *state = renewed;
+        }
+    }
+
+    /// The socket, whoever holds it.
+    fn socket(&self) -> Option<SockRef<'_>> {
+        match (&self.0.socket, self.0.registered.get()) {
+            (Some(socket), _) => Some(SockRef::from(socket)),
+            (None, Some(registered)) => Some(SockRef::from(registered)),
+            (None, None) => None,
         }
     }
 
@@ -186,11 +214,17 @@ impl SharedUdp {
         meta: &mut [RecvMeta],
     ) -> io::Result<usize> {
         let state = self.state();
-        let receive = || state.recv((&self.0.socket).into(), buffers, meta);
         match self.0.registered.get() {
-            Some(registered) => registered.try_io(Interest::READABLE, receive),
+            Some(registered) => {
+                registered.try_io(Interest::READABLE, || state.recv(registered.into(), buffers, meta))
+            }
             None => Err(io::ErrorKind::NotConnected.into()),
         }
+    }
+
+    /// Whether a receive call is worth while; costs no system call.
+    pub(super) fn is_readable(&self) -> bool {
+        self.0.registered.get().is_some_and(|udp| udp.try_io(Interest::READABLE, || Ok(())).is_ok())
     }
 
     /// For the driver alone: there is one place for a waker.
@@ -217,6 +251,18 @@ impl fmt::Debug for SharedUdp {
     }
 }
 
+fn bind(address: SocketAddr) -> io::Result<(UdpSocket, UdpSocketState)> {
+    let domain = Domain::for_address(address);
+    let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    let socket = UdpSocket::from(socket);
+    let state = UdpSocketState::new((&socket).into())?;
+    Ok((socket, state))
+}
+
 fn transmit(destination: SocketAddr, contents: &[u8], segment_size: Option<usize>) -> Transmit<'_> {
     let segment_size = segment_size.filter(|size| *size < contents.len());
     Transmit { destination, ecn: None, contents, segment_size, src_ip: None }
@@ -230,7 +276,7 @@ pub(super) fn is_too_big(error: &io::Error) -> bool {
 /// Let what is sent from now on be fragmented, or (as `UdpSocketState::new` has set it) not. Elsewhere than on Linux it
 /// stays as it is, and what is too long is lost.
 #[cfg(target_os = "linux")]
-fn fragment(socket: &UdpSocket, v6: bool, may: bool) {
+fn fragment(socket: &Socket, v6: bool, may: bool) {
     use nix::sys::socket::{setsockopt, sockopt::Ipv6DontFrag};
     use rustix::net::sockopt::{
         Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover,
@@ -250,11 +296,10 @@ fn fragment(socket: &UdpSocket, v6: bool, may: bool) {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn fragment(_socket: &UdpSocket, _v6: bool, _may: bool) {}
+fn fragment(_socket: &Socket, _v6: bool, _may: bool) {}
 
 /// Best effort: with CAP_NET_ADMIN as asked, else up to the system's limit.
-fn enlarge_buffers(socket: &UdpSocket) {
-    let limited = socket2::SockRef::from(socket);
+fn enlarge_buffers(socket: &Socket) {
     #[cfg(target_os = "linux")]
     {
         use rustix::net::sockopt::{set_socket_recv_buffer_size_force, set_socket_send_buffer_size_force};
@@ -264,7 +309,7 @@ fn enlarge_buffers(socket: &UdpSocket) {
             return;
         }
     }
-    let outcome = limited.set_recv_buffer_size(BUFFER).and_then(|()| limited.set_send_buffer_size(BUFFER));
+    let outcome = socket.set_recv_buffer_size(BUFFER).and_then(|()| socket.set_send_buffer_size(BUFFER));
     if let Err(error) = outcome {
         tracing::debug!(%error, "socket buffers stay as they are");
     }

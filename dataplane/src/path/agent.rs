@@ -5,12 +5,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::attempt::Attempts;
 use super::budget::Bucket;
 use super::candidate::usable;
-use super::keepalive::{self, KeepAlive};
+use super::keepalive::KeepAlive;
 use super::pair::Pair;
 use super::probe::{Codec, LEN, Message, ProbeError, ProbeKey};
 use super::random::Random;
+use super::ration::Ration;
 use super::replay::{Freshness, Sessions};
 use super::schedule::Search;
 use super::{Event, PathInfo, Room, Route, Transmit};
@@ -27,8 +29,6 @@ const TRIGGER_SPACING: Duration = Duration::from_millis(50);
 pub(crate) const HEALTHY: Duration = Duration::from_secs(1);
 /// A clock that is this late at a deadline jumped, or slept: what was under way then is no evidence.
 const JUMP: Duration = Duration::from_secs(10);
-/// An active pair not heard for so long, or for two keep-alives, may have been forgotten by the routers on its way.
-const STALE: Duration = Duration::from_secs(2 * keepalive::START.as_secs());
 /// Traffic that rested this long and wants the peer again gets a round at once.
 const FRESH_WANT: Duration = Duration::from_secs(15);
 /// Events nobody fetched; the oldest go.
@@ -64,6 +64,8 @@ pub struct Agent {
     /// The verified path last told.
     pub(super) info: Option<PathInfo>,
     pub(super) search: Option<Search>,
+    pub(super) attempts: Attempts,
+    pub(super) ration: Ration,
     /// When the last burst began,
     pub(super) last_burst: Instant,
     /// and how long after it signalling alone may begin another.
@@ -86,6 +88,10 @@ pub struct Agent {
     first_contacts: Bucket,
     pub(super) transmits: VecDeque<Transmit>,
     events: VecDeque<Event>,
+    /// Own budget or queue used up until then.
+    pub(super) blocked_until: Option<Instant>,
+    /// The next ping of a test of sizes.
+    pub(super) sizes_at: Option<Instant>,
     pub(super) deadline: Option<Instant>,
 }
 
@@ -113,6 +119,8 @@ impl Agent {
             challenger: None,
             info: None,
             search: None,
+            attempts: Attempts::default(),
+            ration: Ration::default(),
             last_burst: now,
             patience: Duration::ZERO,
             signalled_at: None,
@@ -126,6 +134,8 @@ impl Agent {
             first_contacts: bucket(FIRST_CONTACTS),
             transmits: VecDeque::new(),
             events: VecDeque::new(),
+            blocked_until: None,
+            sizes_at: None,
             deadline: None,
         }
     }
@@ -176,6 +186,7 @@ impl Agent {
         self.advance(now);
         let news = self.replace_told(candidates, now);
         self.signalled_at = Some(now);
+        self.note_targets(candidates, now);
         let is_stale = self.active.is_some_and(|active| self.is_stale(active, now));
         if is_stale && self.may_search_again(now) {
             self.forget_all();
@@ -201,6 +212,7 @@ impl Agent {
         self.advance(now);
         self.forget_all();
         self.keep_alive.restart();
+        self.forget_attempts();
         if self.active.is_some() || self.is_wanted(now) {
             self.start_search(now);
         }
@@ -222,7 +234,10 @@ impl Agent {
         self.waiting_since.get_or_insert(now);
         match self.active {
             None if self.search.is_none() && !self.pairs.is_empty() => self.start_search(now),
-            None if rested => self.ask_all(),
+            None if rested => {
+                self.hurry(now);
+                self.ask_all();
+            }
             // Kept alive no longer: it may be gone, so the others are asked too, and it answers soonest if it lives.
             Some(active) if rested && self.is_stale(active, now) => {
                 self.ask_all();
@@ -303,6 +318,7 @@ impl Agent {
                 }
             }
             Message::Pong { transaction, challenge, seen, size } => {
+                self.learn_guessed(from, transaction, now);
                 let pair = self.pair_at(from).ok_or(ProbeError::Unsolicited)?;
                 let seen_before = pair.verified.as_ref().map(|verified| verified.seen);
                 let is_answer = if usize::from(size) == LEN {
@@ -319,7 +335,9 @@ impl Agent {
                 if std::mem::replace(&mut self.proof, challenge) != challenge {
                     self.ask(from);
                 }
-                if seen_before != Some(seen) && usable(seen).is_some() {
+                // What an extra socket looks like from outside is of no use to anybody else.
+                let is_shared = !matches!(from, Route::Udp { socket: 1.., .. });
+                if seen_before != Some(seen) && is_shared && usable(seen).is_some() {
                     self.push_event(Event::Observed(seen));
                 }
                 self.handle_pong(from, now);
@@ -344,28 +362,6 @@ impl Agent {
             Some(active) if active != from => self.doubt_active(now),
             Some(_) | None => {}
         }
-    }
-
-    /// Nothing known of any pair holds; the active one carries on until it misses answers.
-    fn forget_all(&mut self) {
-        for pair in &mut self.pairs {
-            pair.forget();
-        }
-        self.challenger = None;
-        self.silent_since = None;
-    }
-
-    pub(super) fn pair_at(&mut self, route: Route) -> Option<&mut Pair> {
-        self.pairs.iter_mut().find(|pair| pair.route == route)
-    }
-
-    pub(super) fn was_heard_within(&self, route: Route, time: Duration, now: Instant) -> bool {
-        let pair = self.pairs.iter().find(|pair| pair.route == route);
-        pair.and_then(|pair| pair.heard).is_some_and(|heard| heard + time > now)
-    }
-
-    fn is_stale(&self, active: Route, now: Instant) -> bool {
-        !self.was_heard_within(active, STALE.max(self.keep_alive.interval() * 2), now)
     }
 
     pub(super) fn push_event(&mut self, event: Event) {

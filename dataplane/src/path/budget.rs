@@ -31,8 +31,14 @@ impl Bucket {
     /// When a token will be there; in the past if there is one.
     #[must_use]
     pub(crate) fn next_at(&self) -> Instant {
+        self.next_beyond(0)
+    }
+
+    /// When a token will be there that leaves this many to others.
+    #[must_use]
+    pub(crate) fn next_beyond(&self, reserve: u32) -> Instant {
         // Not before this moment has the bucket `capacity - 1` tokens to go.
-        let slack = self.interval * (self.capacity.saturating_sub(1));
+        let slack = self.interval * (self.capacity.saturating_sub(1).saturating_sub(reserve));
         self.full_at.checked_sub(slack).unwrap_or(self.full_at)
     }
 }
@@ -50,6 +56,7 @@ mod tests {
         let later = start + Duration::from_millis(200);
         assert_eq!((0..20).filter(|_| bucket.take(later)).count(), 2);
         assert_eq!(bucket.next_at(), start + Duration::from_millis(300));
+        assert_eq!(bucket.next_beyond(2), start + Duration::from_millis(500));
         let much_later = start + Duration::from_secs(3600);
         assert_eq!((0..20).filter(|_| bucket.take(much_later)).count(), 5, "never more than full");
     }

@@ -204,7 +204,7 @@ impl Agent {
         let Some(pair) = self.pairs.iter().find(|pair| pair.route == active) else { return };
         let Some(score) = self.score(pair) else { return };
         let (endpoint, mtu) = (pair.endpoint(), known_mtu(pair));
-        if score.kind == Kind::Lan {
+        if score.kind == Kind::Lan || (score.kind == Kind::Direct && self.is_untranslated()) {
             self.keep_alive.assume_open();
         }
         match &mut self.info {

@@ -7,14 +7,17 @@
 //! Every *gap*, the silence before the first thing we send on an idle path, is an experiment. Its outcomes:
 //!
 //! - It is answered at once, and the peer sees us where it did before: the mapping lived. Three gaps of about the interval's
-//!   length make the interval grow by half, up to 55 s.
+//!   length prove it, and make it grow by half, up to what is allowed.
 //! - The peer sees us at another port, or three pings are lost and then the same way works again: the mapping was
-//!   gone after that gap. The interval becomes half of the gap, and stays below the gap for an hour.
+//!   gone after that gap. The interval becomes what was proved, or half of the gap, and stays below the gap for an hour.
 //! - There is no answer and never will be: the peer went away, and nothing is learned. Nor is anything from an answer
 //!   that came late: the other side's keep-alive may have opened the way meanwhile.
 //!
 //! The side behind the router often cannot know: what it sends opens a new mapping. The other side can, as what it sends
 //! is lost. Both keep the path alive, each by its own interval, so it is enough that one of them knows.
+//!
+//! A gap that is too long costs the path. So whoever owns all agents allows longer ones to one of them at a time
+//! ([`super::Agent::allow_silence`]), and what it proved to all.
 
 use std::time::{Duration, Instant};
 
@@ -42,7 +45,20 @@ pub(crate) struct KeepAlive {
     /// A gap that was too long, and when that was.
     ceiling: Option<(Duration, Instant)>,
     good: u8,
+    /// An interval that was survived so often.
+    proved: Option<Duration>,
+    /// It may grow up to this.
+    longest: Duration,
     trial: Option<Trial>,
+}
+
+/// What gaps have taught.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Experience {
+    /// An interval that was survived.
+    pub(crate) proved: Option<Duration>,
+    /// A gap that was not.
+    pub(crate) too_long: Option<Duration>,
 }
 
 /// Something was sent after a gap.
@@ -56,12 +72,22 @@ struct Trial {
 
 impl KeepAlive {
     pub(crate) const fn new() -> Self {
-        Self { interval: START, ceiling: None, good: 0, trial: None }
+        Self { interval: START, ceiling: None, good: 0, proved: None, longest: START, trial: None }
     }
 
     /// How long the path may be silent.
     pub(crate) const fn interval(&self) -> Duration {
         self.interval
+    }
+
+    /// What was learned.
+    pub(crate) fn experience(&self) -> Experience {
+        Experience { proved: self.proved, too_long: self.ceiling.map(|(gap, _)| gap) }
+    }
+
+    /// Longer intervals up to this may be tried.
+    pub(crate) fn allow(&mut self, longest: Duration) {
+        self.longest = longest.min(LONGEST);
     }
 
     /// Another network has other routers.
@@ -110,9 +136,9 @@ impl KeepAlive {
 
     fn was_too_long(&mut self, gap: Duration, now: Instant) {
         self.good = 0;
-        let half = (gap / 2).max(SHORTEST);
+        self.proved = self.proved.filter(|proved| *proved < gap);
         // A gap far beyond the interval says nothing of the interval.
-        self.interval = self.interval.min(half);
+        self.interval = self.interval.min(self.proved.unwrap_or_else(|| (gap / 2).max(SHORTEST)));
         if gap <= LONGEST {
             let lower = self.ceiling.map_or(gap, |(ceiling, _)| ceiling.min(gap));
             self.ceiling = Some((lower, now));
@@ -128,10 +154,12 @@ impl KeepAlive {
         if self.good < GOOD {
             return;
         }
-        self.good = 0;
-        let longer = (self.interval * 3 / 2).min(LONGEST);
-        if self.ceiling.is_none_or(|(ceiling, _)| longer < ceiling) {
-            self.interval = longer.max(self.interval);
+        self.proved = self.proved.max(Some(self.interval));
+        // What is below the usual was cut short by experience, not by others.
+        let longer = (self.interval * 3 / 2).min(self.longest.max(START));
+        if longer > self.interval && self.ceiling.is_none_or(|(ceiling, _)| longer < ceiling) {
+            self.interval = longer;
+            self.good = 0;
         }
     }
 }
@@ -146,6 +174,13 @@ fn is_same_way(one: Route, other: Route) -> bool {
 #[expect(clippy::disallowed_methods, reason = "an Instant can be made in no other way")]
 mod tests {
     use super::*;
+
+    /// One that may try everything.
+    fn learner() -> KeepAlive {
+        let mut keep = KeepAlive::new();
+        keep.allow(LONGEST);
+        keep
+    }
 
     fn way() -> Route {
         Route::udp(([192, 0, 2, 1], 41820).into())
@@ -178,14 +213,14 @@ mod tests {
     #[test]
     fn a_usual_router_is_called_every_55_seconds_in_the_end() {
         let mut now = Instant::now();
-        let intervals = live(&mut KeepAlive::new(), s(120), s(600), &mut now);
+        let intervals = live(&mut learner(), s(120), s(600), &mut now);
         assert_eq!(intervals, [s(25), Duration::from_millis(37_500), s(55)]);
     }
 
     #[test]
     fn a_router_that_forgets_soon_is_called_soon_enough_and_no_more_often_than_needed() {
         for lifetime in [2, 5, 10, 20, 30, 40, 50] {
-            let (mut keep, mut now) = (KeepAlive::new(), Instant::now());
+            let (mut keep, mut now) = (learner(), Instant::now());
             live(&mut keep, s(lifetime), s(1200), &mut now);
             let settled = live(&mut keep, s(lifetime), s(1200), &mut now);
             assert_eq!(settled.len(), 1, "{lifetime}: no more experiments, {settled:?}");
@@ -194,8 +229,20 @@ mod tests {
     }
 
     #[test]
+    fn nothing_longer_is_tried_than_is_allowed_and_what_was_proved_is_kept() {
+        let (mut keep, mut now) = (KeepAlive::new(), Instant::now());
+        live(&mut keep, s(30), s(600), &mut now);
+        let learned = |proved, too_long| Experience { proved, too_long };
+        assert_eq!((keep.interval(), keep.experience()), (START, learned(Some(START), None)));
+        keep.allow(s(40));
+        live(&mut keep, s(30), s(600), &mut now);
+        let gap = Duration::from_millis(37_500);
+        assert_eq!((keep.interval(), keep.experience()), (START, learned(Some(START), Some(gap))));
+    }
+
+    #[test]
     fn a_peer_that_went_away_teaches_nothing() {
-        let (mut keep, now) = (KeepAlive::new(), Instant::now());
+        let (mut keep, now) = (learner(), Instant::now());
         keep.tried(way(), s(25), now);
         keep.missed(way());
         keep.heard(way(), false, now + s(300));
@@ -204,7 +251,7 @@ mod tests {
 
     #[test]
     fn another_port_after_a_gap_is_a_mapping_that_was_gone() {
-        let (mut keep, now) = (KeepAlive::new(), Instant::now());
+        let (mut keep, now) = (learner(), Instant::now());
         keep.tried(way(), s(25), now);
         keep.heard(way(), true, now);
         assert_eq!(keep.interval(), s(25) / 2);
@@ -214,7 +261,7 @@ mod tests {
 
     #[test]
     fn a_long_rest_that_ended_badly_says_nothing_of_shorter_ones() {
-        let (mut keep, now) = (KeepAlive::new(), Instant::now());
+        let (mut keep, now) = (learner(), Instant::now());
         keep.tried(way(), s(500), now);
         keep.heard(way(), true, now);
         assert_eq!(keep.interval(), START);
@@ -224,7 +271,7 @@ mod tests {
 
     #[test]
     fn a_router_that_was_restarted_is_trusted_again_after_an_hour() {
-        let (mut keep, mut now) = (KeepAlive::new(), Instant::now());
+        let (mut keep, mut now) = (learner(), Instant::now());
         keep.tried(way(), s(25), now);
         keep.heard(way(), true, now);
         live(&mut keep, s(120), s(1800), &mut now);
@@ -235,7 +282,7 @@ mod tests {
 
     #[test]
     fn without_a_router_the_longest_interval_is_used_unless_experience_is_against_it() {
-        let (mut keep, now) = (KeepAlive::new(), Instant::now());
+        let (mut keep, now) = (learner(), Instant::now());
         keep.assume_open();
         assert_eq!(keep.interval(), LONGEST);
         keep.tried(way(), s(55), now);

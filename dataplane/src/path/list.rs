@@ -1,14 +1,40 @@
 //! The pairs of an agent: how addresses enter the list and which one makes room.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Route;
 use super::agent::Agent;
 use super::candidate::{MAX_CANDIDATES, Source, usable};
+use super::keepalive;
 use super::pair::Pair;
 
+/// An active pair not heard for so long, or for two keep-alives, may have been forgotten by the routers on its way.
+const STALE: Duration = Duration::from_secs(2 * keepalive::START.as_secs());
+
 impl Agent {
+    pub(super) fn pair_at(&mut self, route: Route) -> Option<&mut Pair> {
+        self.pairs.iter_mut().find(|pair| pair.route == route)
+    }
+
+    /// Nothing known of any pair holds; the active one carries on until it misses answers.
+    pub(super) fn forget_all(&mut self) {
+        for pair in &mut self.pairs {
+            pair.forget();
+        }
+        self.challenger = None;
+        self.silent_since = None;
+    }
+
+    pub(super) fn was_heard_within(&self, route: Route, time: Duration, now: Instant) -> bool {
+        let pair = self.pairs.iter().find(|pair| pair.route == route);
+        pair.and_then(|pair| pair.heard).is_some_and(|heard| heard + time > now)
+    }
+
+    pub(super) fn is_stale(&self, active: Route, now: Instant) -> bool {
+        !self.was_heard_within(active, STALE.max(self.keep_alive.interval() * 2), now)
+    }
+
     /// Adds a route that the peer proved to use, or renews it.
     pub(super) fn learn(&mut self, route: Route, now: Instant) {
         match self.pair_at(route) {

@@ -31,8 +31,18 @@
 //!   answered since takes over; after five, and two seconds, the path is dead, and what is verified comes
 //!   next or the search begins again.
 //!
-//! A better pair (`score.rs`: LAN before direct, then a clearly lower round trip) takes over only after it has
-//! been better for three seconds on fresh measurements, and for round trip alone at most every 30 s.
+//! A better pair (`score.rs`: LAN before direct before relay before stream, then a clearly lower round trip) takes over
+//! only after it has been better for three seconds on fresh measurements, and for round trip alone at most every 30 s.
+//!
+//! *Detours* (`detour.rs`): a relay's session and a stream are pairs too, opened and closed by the engine. They carry as
+//! soon as they answer, while the burst to the addresses goes on behind them. A direct pair that answers then needs three
+//! more pongs and no three seconds, unless it failed in the last minute. When it falls silent the detour, kept warm as
+//! second best, takes over within three seconds; while a detour carries, the addresses are tried twice a minute.
+//!
+//! *Guessing* (`guess.rs`): where one side's NAT has another port for each destination ([`Nat::Hard`]) and the other's has
+//! not, plain pings never meet. Half a second after signalling, if nothing direct answered, the one side pings from 256
+//! sockets and the other up to 2048 ports, for ten seconds at most and once until something is new (`attempt.rs`). What
+//! answers is a pair like all others, on a socket of its own, which is closed when no pair needs it any more.
 //!
 //! *Roaming*: an authenticated WireGuard packet from an address that is no verified pair moves
 //! [`Agent::best`] there at once, as in WireGuard; a probe then verifies it. If that fails while the old pair
@@ -46,35 +56,41 @@
 //!
 //! # Bounds
 //!
-//! At most 32 candidates; three token buckets (`budget.rs`) for pings, pongs and pongs to unproven senders;
-//! bounded queues. A ping due is computed from the last one sent, never counted up, so a clock that jumped
-//! (suspend) makes one round and no burst. A pong is never larger than its ping: nothing is amplified.
+//! At most 32 candidates, and eight detours, which the engine counts; three token buckets (`budget.rs`) for pings, pongs
+//! and pongs to unproven senders; bounded queues. Pings to addresses that never answered leave only when the owner gives
+//! leave (`ration.rs`), as all peers together have one budget for them; what is withheld comes later, and is not lost. A
+//! ping due is computed from the last one sent, never counted up, so a clock that jumped (suspend) makes one round and no
+//! burst. A pong is never larger than its ping: nothing is amplified.
 //!
 //! # Who drives it
 //!
 //! The engine. Inputs: `set_candidates`, `network_changed`, `want` (a packet waits for the peer),
-//! `handle_authenticated_packet`, `handle_probe`, `handle_timeout`. After each, drain `poll_transmit` and `poll_event`, and
-//! call `handle_timeout` at `poll_timeout`. Time only ever comes in as `now`.
+//! `handle_authenticated_packet`, `handle_probe`, `handle_timeout`; for detours `set_detour`, `remove_detour`, `keep`; for
+//! guessing `set_our_nat`, `set_their_nat`, `start_guess` when `wants_guess`, `add_sockets`. After each, drain
+//! `poll_transmit` and `poll_event`, and call `handle_timeout` at `poll_timeout`; once `ration` was called, `poll_ping` as
+//! the budget allows. Time only ever comes in as `now`.
 //!
 //! # Absent
 //!
 //! No sockets, clock or randomness. No gathering of our own addresses and no signalling: the daemon does both.
-//! No candidate is judged by where it came from but by its answer. Relays and streams will be further kinds of
-//! pair (a `Transmit` then names what carries it, and [`Kind`] already orders them); guessing the ports of a
-//! symmetric NAT will be a further source of candidates, outside the 32. A budget over all peers belongs to the engine,
-//! which owns all agents.
+//! No candidate is judged by where it came from but by its answer. What a relay forwards is not its affair ([`crate::relay`]
+//! is the frame, the engine finds the relay's own path). The budget over all peers, whose turn it is to guess, and who may
+//! try a longer silence belong to the engine, which owns all agents.
 
 mod agent;
+mod attempt;
 pub(crate) mod budget;
 mod candidate;
 mod choice;
 mod detour;
-mod keepalive;
+mod guess;
+pub(crate) mod keepalive;
 mod list;
 mod mtu;
 mod pair;
 pub mod probe;
 mod random;
+mod ration;
 mod replay;
 mod report;
 mod route;
@@ -90,7 +106,9 @@ use std::time::{Duration, Instant};
 pub use agent::Agent;
 pub use candidate::MAX_CANDIDATES;
 pub use detour::Detour;
+pub use guess::{Nat, Role, SOCKETS};
 pub use probe::{ProbeError, ProbeKey};
+pub use ration::Urgency;
 pub use report::{Outcome, PairFailure, PairReport, PairSource};
 pub use route::Route;
 pub use score::Kind;

@@ -16,7 +16,7 @@ use super::{Route, Transmit};
 /// Spacing of the first rounds of a search. Two NATs let each other in only if both sides send within their patience.
 pub(super) const BURST_SPACING: Duration = Duration::from_millis(100);
 /// How long the first rounds last.
-const BURST: Duration = Duration::from_secs(2);
+pub(super) const BURST: Duration = Duration::from_secs(2);
 /// Signalling that brings no news begins bursts of this length,
 const SHORT_BURST: Duration = Duration::from_millis(500);
 /// first so long after the last one, then doubling,
@@ -26,7 +26,7 @@ const LAST_PATIENCE: Duration = Duration::from_secs(60);
 /// Slowest rounds of a search that traffic still wants.
 const SLOWEST: Duration = Duration::from_secs(30);
 /// Traffic wants the peer while its last packet is younger than this.
-const WANTED: Duration = Duration::from_secs(30);
+pub(super) const WANTED: Duration = Duration::from_secs(30);
 
 /// A path in use is measured so often at least.
 const MEASURE: Duration = Duration::from_secs(25);
@@ -63,6 +63,7 @@ pub(super) struct Search {
 impl Agent {
     /// Begins a search, or begins it anew.
     pub(super) fn start_search(&mut self, now: Instant) {
+        self.hurry(now);
         self.patience = FIRST_PATIENCE;
         self.burst(BURST, BURST_SPACING, now);
     }
@@ -119,24 +120,33 @@ impl Agent {
     /// Decides, sends what is due, and sets the next deadline. Ends every input.
     pub(super) fn run(&mut self, now: Instant) {
         self.choose(now);
+        self.run_guess(now);
         self.run_search(now);
         for index in 0..self.pairs.len() {
             if self.due(&self.pairs[index], now).is_some_and(|due| due <= now) {
                 self.pairs[index].pending = true;
             }
         }
-        let sizes = self.test_sizes(now);
-        let blocked_until = self.flush(now);
+        self.sizes_at = self.test_sizes(now);
+        self.blocked_until = self.flush(now);
+        self.set_deadline(now);
+    }
+
+    /// When to run again.
+    pub(super) fn set_deadline(&mut self, now: Instant) {
         let search = self.search.as_ref().map(|search| search.next_round);
         let pairs =
             self.pairs.iter().filter(|pair| !pair.pending).filter_map(|pair| self.due(pair, now)).min();
         let active = self.pairs.iter().find(|pair| Some(pair.route) == self.active);
         let miss = active.and_then(|pair| pair.next_miss(now));
-        self.deadline = [sizes, blocked_until, search, pairs, miss].into_iter().flatten().min();
+        let guess = self.guess_deadline(now);
+        self.deadline =
+            [self.sizes_at, self.blocked_until, search, pairs, miss, guess].into_iter().flatten().min();
     }
 
     fn run_search(&mut self, now: Instant) {
         let wanted = self.is_wanted(now);
+        let starves = self.starves(now);
         let verified = self.info.filter(|info| {
             self.active == Some(info.route)
                 && self.pairs.iter().any(|p| p.route == info.route && p.verified.is_some())
@@ -155,14 +165,20 @@ impl Agent {
             Some(_) => {
                 self.pairs.iter_mut().filter(|pair| pair.verified.is_none()).for_each(|p| p.pending = true)
             }
-            None if search.spacing >= SLOWEST && !wanted => {
+            None if !wanted && (starves || search.spacing >= SLOWEST) => {
                 self.search = None;
+                self.give_way();
                 return;
             }
             None => self.pairs.iter_mut().for_each(|pair| pair.pending = true),
         }
         if bursting {
             search.next_round = now + BURST_SPACING;
+            // A round that could not leave is no round: the burst waits for its turn.
+            if starves {
+                search.burst_until += BURST_SPACING;
+                self.stay_urgent(now);
+            }
         } else {
             search.spacing = (search.spacing * 2).min(SLOWEST);
             search.next_round = now + search.spacing;
@@ -216,6 +232,16 @@ impl Agent {
         Some(spaced(if is_standby { MEASURE.min(self.keep_alive.interval()) } else { SPARE_SPACING }))
     }
 
+    /// How long the path may be silent while nobody uses it, at most. Where experience is against it, it is shorter.
+    pub fn allow_silence(&mut self, longest: Duration) {
+        self.keep_alive.allow(longest);
+    }
+
+    /// What silences have taught.
+    pub(crate) fn experience(&self) -> keepalive::Experience {
+        self.keep_alive.experience()
+    }
+
     /// Something is about to be sent on the active pair: after a silence it shows whether the routers remember.
     pub(super) fn end_silence(&mut self, now: Instant) {
         let Some(active) = self.active else { return };
@@ -231,9 +257,8 @@ impl Agent {
 
     /// Sends the pending pings. Returns when to go on if some must wait.
     fn flush(&mut self, now: Instant) -> Option<Instant> {
-        let mut order: Vec<usize> = (0..self.pairs.len())
-            .filter(|at| self.pairs[*at].pending && !self.pairs[*at].is_closed())
-            .collect();
+        let mut order: Vec<usize> =
+            (0..self.pairs.len()).filter(|index| self.may_send(&self.pairs[*index], now)).collect();
         if order.is_empty() {
             return None;
         }
@@ -252,12 +277,17 @@ impl Agent {
             if Some(self.pairs[index].route) == self.active {
                 self.end_silence(now);
             }
-            let transaction = self.random.next();
-            let ping = self.ping(transaction, LEN as u16);
+            let (transaction, ping) = self.next_ping();
             self.pairs[index].sent(transaction, now);
             self.send(self.pairs[index].route, &ping);
         }
         None
+    }
+
+    /// A ping that was not sent before, and its transaction.
+    pub(super) fn next_ping(&mut self) -> (u64, Message) {
+        let transaction = self.random.next();
+        (transaction, self.ping(transaction, LEN as u16))
     }
 
     pub(super) fn send(&mut self, route: Route, message: &Message) {

@@ -4,7 +4,7 @@
 //!   byte 0          bytes 1-3
 //!   01 02 03 04     00 00 00     WireGuard: initiation, response, cookie reply, data
 //!   05              any          path probe
-//!   06              any          relayed datagram
+//!   06              any          relayed datagram (`relay::frame`)
 //!   40..ff          any          QUIC: its fixed bit is set in every packet (RFC 9000, 17.2 and 17.3;
 //!                                `grease_quic_bit` must stay off, RFC 9287)
 //!   else                         unknown

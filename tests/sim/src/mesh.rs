@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use warren_dataplane::engine::{Command, Config, Engine, Event, HEAD_ROOM, PeerConfig, Via};
+use warren_dataplane::engine::{Command, Config, Engine, Event, HEAD_ROOM, PeerConfig, SocketRequest, Via};
 use warren_dataplane::filter::Rules;
 use warren_dataplane::packet::{IpPacket, Protocol};
 use warren_dataplane::path::PathInfo;
 use warren_dataplane::wg::{PrivateKey, PublicKey};
 
 use crate::carriage::Carriage;
-use crate::network::{HostId, Network};
+use crate::network::{HostId, Network, PORT};
 use crate::{Random, epoch, ms};
 
 /// How long signalling takes from one device to another.
@@ -35,6 +35,8 @@ pub struct Device {
     pub received: Vec<Vec<u8>>,
     /// Datagrams it sent that were probes.
     pub probes: u64,
+    /// The ports of its extra sockets, by their numbers.
+    pub sockets: BTreeMap<u16, u16>,
     key: PublicKey,
 }
 
@@ -109,6 +111,8 @@ impl Mesh {
         };
         let configs: Vec<PeerConfig> = mesh.devices.iter().map(config).collect();
         for (n, device) in mesh.devices.iter_mut().enumerate() {
+            let nat = mesh.network.nat(device.host);
+            device.engine.handle_command(Command::SetNat(nat), now).expect("a kind of NAT");
             for (_, config) in configs.iter().enumerate().filter(|(other, _)| *other != n) {
                 let set = device.engine.handle_command(Command::SetPeer(config.clone()), now);
                 set.expect("a peer that is fit for use");
@@ -141,6 +145,8 @@ impl Mesh {
     /// A device's machine noticed a change of its network, and tells everybody its new candidates.
     pub fn network_changed(&mut self, device: usize) {
         self.command(device, Command::NetworkChanged);
+        let nat = self.network.nat(self.devices[device].host);
+        self.command(device, Command::SetNat(nat));
         for other in (0..self.devices.len()).filter(|other| *other != device) {
             if self.devices[other].path(self.devices[device].key).is_some() {
                 self.signal(device, other);
@@ -225,7 +231,11 @@ impl Mesh {
     fn step(&mut self) {
         while let Some(arrival) = self.network.receive(self.now) {
             if let Some(n) = self.devices.iter().position(|device| device.host == arrival.host) {
-                self.devices[n].engine.handle_datagram(arrival.from, &arrival.datagram, self.now);
+                let device = &mut self.devices[n];
+                let socket =
+                    device.sockets.iter().find(|(_, port)| **port == arrival.port).map_or(0, |(n, _)| *n);
+                let from = Via::Socket { socket, address: arrival.from };
+                device.engine.handle_datagram(from, &arrival.datagram, self.now);
                 self.collect(n);
             }
         }
@@ -238,7 +248,8 @@ impl Mesh {
                 let mut candidates: Vec<SocketAddr> = self.network.interfaces(host);
                 candidates.extend(self.network.observe(host, self.now));
                 let peer = self.devices[from].key;
-                self.command(to, Command::SetCandidates { peer, candidates });
+                let nat = self.network.nat(host);
+                self.command(to, Command::SetCandidates { peer, candidates, nat });
             }
             self.agree_on_relays(a, b);
         }
@@ -261,14 +272,31 @@ impl Mesh {
                 for datagram in transmit.segments() {
                     device.probes += u64::from(datagram.first() == Some(&5));
                     match transmit.destination {
-                        Via::Socket { address, .. } => {
-                            self.network.send(device.host, address, datagram, self.now);
+                        Via::Socket { socket, address } => {
+                            let port =
+                                if socket == 0 { Some(PORT) } else { device.sockets.get(&socket).copied() };
+                            let port = port.expect("a socket that is open");
+                            self.network.send_from(device.host, port, address, datagram, self.now);
                         }
                         Via::Stream { id } => in_streams.push((id, datagram.to_vec())),
                     }
                 }
                 device.engine.recycle(transmit.contents);
                 in_streams.iter().for_each(|(id, datagram)| self.send_in_stream(n, *id, datagram));
+            } else if let Some(request) = device.engine.poll_socket() {
+                match request {
+                    SocketRequest::Open(numbers) => {
+                        for number in &numbers {
+                            device.sockets.insert(*number, self.network.open_port(device.host));
+                        }
+                        device.engine.handle_sockets(&numbers, self.now);
+                    }
+                    SocketRequest::Close(numbers) => {
+                        for port in numbers.iter().filter_map(|number| device.sockets.remove(number)) {
+                            self.network.close_port(device.host, port);
+                        }
+                    }
+                }
             } else if let Some(buffer) = device.engine.poll_tun() {
                 match echo_reply(&buffer[HEAD_ROOM..]) {
                     Some(reply) => device.engine.handle_tun([reply.as_slice()], self.now),
@@ -303,7 +331,17 @@ fn device(n: usize, host: HostId, random: &mut Random, now: Instant) -> Device {
     );
     let key = private_key.public();
     let engine = Engine::new(Config { private_key, ipv4, ipv6, mtu: MTU, seed: random.number() }, now);
-    Device { host, engine, ipv4, ipv6, events: Vec::new(), received: Vec::new(), probes: 0, key }
+    Device {
+        host,
+        engine,
+        ipv4,
+        ipv6,
+        events: Vec::new(),
+        received: Vec::new(),
+        probes: 0,
+        sockets: BTreeMap::new(),
+        key,
+    }
 }
 
 fn config(device: &Device) -> PeerConfig {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use crate::Random;
+
 /// What a mapping or a filter depends on (RFC 4787, sections 4.1 and 5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Dependence {
@@ -24,6 +26,8 @@ pub struct Behaviour {
     pub filtering: Dependence,
     /// Uses the inside port outside if it is free (section 4.2.1).
     pub preserves_port: bool,
+    /// Rolls dice for other ports, instead of counting upwards.
+    pub random_ports: bool,
     /// Devices behind it reach each other by their outside addresses (section 6).
     pub hairpins: bool,
     /// Lets no UDP through at all.
@@ -38,6 +42,7 @@ impl Behaviour {
         mapping: Dependence::Endpoint,
         filtering: Dependence::AddressAndPort,
         preserves_port: true,
+        random_ports: false,
         hairpins: false,
         blocks_udp: false,
         expiry: Duration::from_secs(60),
@@ -49,6 +54,8 @@ impl Behaviour {
     /// Another port for each destination: symmetric, as carriers and enterprises like it.
     pub const SYMMETRIC: Self =
         Self { mapping: Dependence::AddressAndPort, preserves_port: false, ..Self::PORT_RESTRICTED };
+    /// The same with ports that nobody can foresee, as `fully-random` makes them.
+    pub const SYMMETRIC_RANDOM: Self = Self { random_ports: true, ..Self::SYMMETRIC };
     /// A network without UDP.
     pub const BLOCKED: Self = Self { blocks_udp: true, ..Self::PORT_RESTRICTED };
 }
@@ -61,6 +68,7 @@ pub struct Router {
     /// Its IPv4 address outside.
     pub outside: Ipv4Addr,
     next_port: u16,
+    random: Random,
     mappings: BTreeMap<Key, Mapping>,
     /// What an inside IPv6 address sent to lately, by inside and outside address.
     pinholes: BTreeMap<(SocketAddr, SocketAddr), Instant>,
@@ -80,8 +88,21 @@ struct Mapping {
 impl Router {
     /// A router without state.
     #[must_use]
-    pub const fn new(outside: Ipv4Addr, behaviour: Behaviour) -> Self {
-        Self { behaviour, outside, next_port: 20_000, mappings: BTreeMap::new(), pinholes: BTreeMap::new() }
+    pub fn new(outside: Ipv4Addr, behaviour: Behaviour) -> Self {
+        Self {
+            behaviour,
+            outside,
+            next_port: 20_000,
+            random: Random::new(1),
+            mappings: BTreeMap::new(),
+            pinholes: BTreeMap::new(),
+        }
+    }
+
+    /// Dice of its own.
+    #[must_use]
+    pub fn with_seed(self, seed: u64) -> Self {
+        Self { random: Random::new(seed), ..self }
     }
 
     /// It restarts: all mappings are gone, and new ones get other ports unless it preserves them.
@@ -96,6 +117,14 @@ impl Router {
     pub fn entries(&self, now: Instant) -> usize {
         let live = self.mappings.values().filter(|mapping| mapping.until > now);
         live.map(|mapping| mapping.sent_to.values().filter(|until| **until > now).count()).sum()
+    }
+
+    /// Where the live mappings lead.
+    #[must_use]
+    pub fn destinations(&self, now: Instant) -> Vec<SocketAddr> {
+        let live = self.mappings.values().filter(|mapping| mapping.until > now);
+        live.flat_map(|mapping| mapping.sent_to.iter().filter(|(_, until)| **until > now).map(|(to, _)| *to))
+            .collect()
     }
 
     /// A datagram leaves: the source it has outside, or none if it is not let out.
@@ -152,10 +181,15 @@ impl Router {
             return wish;
         }
         let mut port = self.next_port;
+        if self.behaviour.random_ports {
+            port = 1024 + (self.random.number() % 64_512) as u16;
+        }
         while taken(port) {
             port = port.checked_add(1).unwrap_or(20_000);
         }
-        self.next_port = port.checked_add(1).unwrap_or(20_000);
+        if !self.behaviour.random_ports {
+            self.next_port = port.checked_add(1).unwrap_or(20_000);
+        }
         port
     }
 }

@@ -17,12 +17,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use crate::nat::{Behaviour, Router};
+use warren_dataplane::path::Nat;
+
+use crate::nat::{Behaviour, Dependence, Router};
 use crate::{Random, ms};
 
 /// Delay within one realm.
 const LOCAL_DELAY: Duration = Duration::from_micros(300);
-/// The UDP port of every device.
+/// The UDP port of every device. It may open others.
 pub const PORT: u16 = 41820;
 
 /// Names a host.
@@ -46,6 +48,8 @@ struct Realm {
 struct Host {
     realm: RealmId,
     addresses: Vec<IpAddr>,
+    /// Where somebody listens.
+    ports: BTreeSet<u16>,
     /// Its own share of the delay to the Internet, one way.
     access: Duration,
     /// Which side of a partition it is on.
@@ -57,6 +61,8 @@ struct Host {
 pub struct Arrival {
     /// Where.
     pub host: HostId,
+    /// At which of its ports.
+    pub port: u16,
     /// From whom, as seen there.
     pub from: SocketAddr,
     /// What.
@@ -98,7 +104,8 @@ impl Network {
     pub fn add_realm(&mut self, parent: RealmId, behaviour: Behaviour) -> RealmId {
         let id = RealmId(self.realms.len());
         let outside = self.free_ipv4(parent);
-        self.realms.push(Realm { router: Some((parent, Router::new(outside, behaviour))), hosts: 0 });
+        let router = Router::new(outside, behaviour).with_seed(self.random.number());
+        self.realms.push(Realm { router: Some((parent, router)), hosts: 0 });
         id
     }
 
@@ -106,7 +113,7 @@ impl Network {
     pub fn add_host(&mut self, realm: RealmId) -> HostId {
         let id = HostId(self.hosts.len());
         let addresses = vec![self.free_ipv4(realm).into()];
-        self.hosts.push(Host { realm, addresses, access: ms(10), side: 0 });
+        self.hosts.push(Host { realm, addresses, ports: BTreeSet::from([PORT]), access: ms(10), side: 0 });
         id
     }
 
@@ -119,6 +126,36 @@ impl Network {
             addresses.clear();
         }
         addresses.push(address.into());
+    }
+
+    /// Opens a further UDP port on a host.
+    pub fn open_port(&mut self, host: HostId) -> u16 {
+        let ports = &self.hosts[host.0].ports;
+        let port = (50_000..=u16::MAX).find(|port| !ports.contains(port)).expect("a free port");
+        self.hosts[host.0].ports.insert(port);
+        port
+    }
+
+    /// Closes it.
+    pub fn close_port(&mut self, host: HostId, port: u16) {
+        self.hosts[host.0].ports.remove(&port);
+    }
+
+    /// What kind of NAT two observers would find a host behind.
+    #[must_use]
+    pub fn nat(&self, host: HostId) -> Nat {
+        let host = &self.hosts[host.0];
+        let mut realm = host.realm;
+        let mut nat = if host.addresses.iter().any(IpAddr::is_ipv4) { Nat::Open } else { Nat::Unknown };
+        while let (Some((parent, router)), true) = (&self.realms[realm.0].router, nat != Nat::Unknown) {
+            nat = match router.behaviour {
+                Behaviour { blocks_udp: true, .. } => Nat::Unknown,
+                Behaviour { mapping: Dependence::Endpoint, .. } if nat != Nat::Hard => Nat::Easy,
+                Behaviour { .. } => Nat::Hard,
+            };
+            realm = *parent;
+        }
+        nat
     }
 
     /// Moves a host to another realm, where it gets another address.
@@ -183,11 +220,17 @@ impl Network {
 
     /// Sends a datagram from a host's device.
     pub fn send(&mut self, host: HostId, to: SocketAddr, datagram: &[u8], now: Instant) {
+        self.send_from(host, PORT, to, datagram, now);
+    }
+
+    /// Sends a datagram from any port of a host.
+    pub fn send_from(&mut self, host: HostId, port: u16, to: SocketAddr, datagram: &[u8], now: Instant) {
         *self.traffic.entry(host).or_default() += datagram.len() as u64 + if to.is_ipv4() { 28 } else { 48 };
         let Some(from) = self.interfaces(host).into_iter().find(|from| from.is_ipv4() == to.is_ipv4()) else {
             return;
         };
-        let Some((receiver, from)) = self.route(host, from, to, now) else { return };
+        let from = SocketAddr::new(from.ip(), port);
+        let Some(((receiver, port), from)) = self.route(host, from, to, now) else { return };
         if self.hosts[receiver.0].side != self.hosts[host.0].side || self.random.percent(self.loss) {
             return;
         }
@@ -199,7 +242,7 @@ impl Network {
         };
         let late = self.jitter.mul_f64(self.random.below(1000) as f64 / 1000.0);
         self.sent += 1;
-        let arrival = Arrival { host: receiver, from, datagram: datagram.to_vec() };
+        let arrival = Arrival { host: receiver, port, from, datagram: datagram.to_vec() };
         self.flights.insert((now + delay + late, self.sent), arrival);
     }
 
@@ -222,7 +265,7 @@ impl Network {
         mut from: SocketAddr,
         to: SocketAddr,
         now: Instant,
-    ) -> Option<(HostId, SocketAddr)> {
+    ) -> Option<((HostId, u16), SocketAddr)> {
         let mut realm = self.hosts[sender.0].realm;
         let mut came_through = BTreeSet::new();
         loop {
@@ -245,10 +288,11 @@ impl Network {
         to: SocketAddr,
         came_through: &BTreeSet<RealmId>,
         now: Instant,
-    ) -> Option<Option<HostId>> {
+    ) -> Option<Option<(HostId, u16)>> {
         let here = |host: &Host| host.realm == realm && host.addresses.contains(&to.ip());
         if let Some(index) = self.hosts.iter().position(here) {
-            return Some((to.port() == PORT).then_some(HostId(index)));
+            let listens = self.hosts[index].ports.contains(&to.port());
+            return Some(listens.then_some((HostId(index), to.port())));
         }
         for (index, child) in self.realms.iter().enumerate() {
             let Some((parent, router)) = &child.router else { continue };

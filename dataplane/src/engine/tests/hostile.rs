@@ -195,7 +195,9 @@ fn rules_apply_to_what_comes_in_and_answers_pass() {
 fn nothing_is_sent_to_or_taken_from_an_address_inside_the_mesh() {
     let mut world = World::new(2);
     let inside = SocketAddr::new(v4(2), 41820);
-    world.command(1, Command::SetCandidates { peer: key(2), candidates: vec![inside] }).unwrap();
+    world
+        .command(1, Command::SetCandidates { peer: key(2), candidates: vec![inside], nat: Nat::Unknown })
+        .unwrap();
     world.send(1, &[packet(v4(1), v4(2), 100)]);
     world.run(Duration::from_secs(2));
     assert!(world.record.iter().all(|datagram| datagram.to != inside));

@@ -1,6 +1,7 @@
 //! Engines facing each other over a wire in memory, on virtual time.
 
 mod hostile;
+mod idle;
 mod narrow;
 mod ordinary;
 mod relayed;
@@ -13,6 +14,7 @@ use super::*;
 use crate::filter::Rules;
 use crate::packet::Protocol;
 use crate::packet::icmp::{EchoReply, echo_request};
+use crate::path::Nat;
 use crate::wg::{Kind, PrivateKey};
 
 pub(super) const MTU: u16 = 1420;
@@ -126,7 +128,8 @@ impl World {
     pub(super) fn introduce(&mut self, number: u8, other: u8) {
         self.command(number, Command::SetPeer(peer(other))).unwrap();
         let candidates = vec![outside(other)];
-        self.command(number, Command::SetCandidates { peer: key(other), candidates }).unwrap();
+        self.command(number, Command::SetCandidates { peer: key(other), candidates, nat: Nat::Unknown })
+            .unwrap();
     }
 
     pub(super) fn host(&mut self, number: u8) -> &mut Host {

@@ -1,7 +1,7 @@
 //! Three devices: 1 and 2, and 3 between them.
 
 use super::*;
-use crate::path::{Kind as PathKind, Outcome, Route};
+use crate::path::{Kind as PathKind, Outcome, PairFailure, PairSource, Route};
 use crate::relay::{Quota, frame};
 
 const SESSION: u64 = 0x1234_5678_9abc_def0;
@@ -121,7 +121,9 @@ fn a_direct_path_takes_over_within_two_seconds_and_nothing_is_lost() {
     world.loses = |_| false;
     for (number, other) in [(1, 2), (2, 1)] {
         let candidates = vec![outside(other), outside(200)];
-        world.command(number, Command::SetCandidates { peer: key(other), candidates }).unwrap();
+        world
+            .command(number, Command::SetCandidates { peer: key(other), candidates, nat: Nat::Unknown })
+            .unwrap();
     }
     assert!(world.talk(secs(1)) >= 19);
     assert_eq!((world.kind(1, 2), world.kind(2, 1)), (Some(PathKind::Direct), Some(PathKind::Direct)));
@@ -353,4 +355,28 @@ fn a_device_without_udp_reaches_another_through_a_relay_by_a_stream() {
     let now = world.now;
     world.host(1).engine.remove_stream(8, now);
     assert_eq!(world.path_to(1, 2), None, "and with the stream goes what it carried");
+}
+
+#[test]
+fn every_way_is_reported_with_what_came_of_it() {
+    let mut world = relayed(4);
+    world.talk(secs(3));
+    let add = Command::AddRelay { peer: key(2), relay: key(4), session: 9 };
+    world.command(1, add).unwrap();
+    world.loses = |datagram| apart(datagram) || [datagram.from, datagram.to].contains(&outside(4));
+    world.talk(secs(60));
+    let snapshot = world.host(1).engine.snapshot();
+    let pairs = &snapshot.peers.iter().find(|peer| peer.key == key(2)).unwrap().pairs;
+    let of = |route: Route| pairs.iter().find(|pair| pair.route == route).unwrap();
+    let direct = of(Route::udp(outside(2)));
+    assert!(matches!(direct.outcome, Outcome::Unanswered { pings } if pings > 20), "{direct:?}");
+    assert_eq!((direct.source, direct.kind, direct.rtt), (PairSource::Told, None, None));
+    let relay = of(Route::Relay { session: SESSION });
+    assert_eq!(
+        (relay.outcome, relay.via, relay.kind),
+        (Outcome::Verified, Some(key(3)), Some(PathKind::Relay))
+    );
+    assert!(relay.rtt.is_some_and(|rtt| rtt <= ms(10)));
+    let lost = of(Route::Relay { session: 9 });
+    assert_eq!((lost.outcome, lost.endpoint), (Outcome::Failed(PairFailure::NoPathToRelay), None));
 }

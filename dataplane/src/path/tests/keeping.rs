@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::pipe::{End, INTERNET, Nat, Pipe, address, agent, ms};
 use super::{B_PUBLIC, connected_pair, lan_pair};
+use crate::path::Nat as Nature;
 
 const A_INSIDE: &str = "10.1.0.2:41820";
 
@@ -78,6 +79,23 @@ fn on_a_lan_there_is_no_router_to_be_reminded() {
     let mut pipe = lan_pair();
     pipe.send_data(0);
     pipe.run(ms(90_000));
+    let before = pipe.ends[0].sent.len();
+    pipe.run(ms(440_000));
+    let sent = pipe.ends[0].sent.len() - before;
+    assert!((7..=9).contains(&sent), "each 55 s: {sent}");
+}
+
+#[test]
+fn between_two_public_addresses_neither() {
+    let mut pipe = connected_pair();
+    for end in 0..2 {
+        pipe.with(end, |agent, now| {
+            agent.set_our_nat(Nature::Open, now);
+            agent.set_their_nat(Nature::Open);
+            agent.want(now);
+        });
+    }
+    pipe.run(ms(120_000));
     let before = pipe.ends[0].sent.len();
     pipe.run(ms(440_000));
     let sent = pipe.ends[0].sent.len() - before;

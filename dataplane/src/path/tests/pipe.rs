@@ -25,6 +25,7 @@ pub(super) fn route(text: &str) -> Route {
 pub(super) fn agent(ours_is_smaller: bool, seed: u64, now: Instant) -> Agent {
     let mut agent = Agent::new(ProbeKey([7; 32]), ours_is_smaller, seed, now);
     agent.set_mtu(1420);
+    agent.allow_silence(Duration::from_secs(55));
     agent
 }
 

@@ -42,7 +42,7 @@ impl Access {
             Self::FullCone => behind(network, Behaviour::FULL_CONE),
             Self::PortRestricted => behind(network, Behaviour::PORT_RESTRICTED),
             Self::NewPort => behind(network, Behaviour::PORT_RESTRICTED_NEW_PORT),
-            Self::Symmetric => behind(network, Behaviour::SYMMETRIC),
+            Self::Symmetric => behind(network, Behaviour::SYMMETRIC_RANDOM),
             Self::CarrierOverHome => {
                 let carrier = network.add_realm(INTERNET, Behaviour::PORT_RESTRICTED_NEW_PORT);
                 let home = network.add_realm(carrier, Behaviour::PORT_RESTRICTED);
@@ -62,12 +62,12 @@ impl Access {
 const EXPECTED: [&str; 9] = [
     "ddddd d-d-", // the blank is skipped; it marks the columns beyond translation
     "ddddd d-d-",
+    "ddddd d-d-",
+    "ddddd d-d-",
     "dddd- d-d-",
-    "dddd- d-d-",
-    "dd--- --- ",
-    "dddd- d-d-",
+    "ddddd d-d-",
     "----- -dd-",
-    "dddd- ddd-",
+    "ddddd ddd-",
     "----- ----",
 ];
 
@@ -95,7 +95,9 @@ fn the_grid_is_as_expected_and_quick() {
         for b in ALL {
             let (letter, time) = cell(a, b, 0);
             assert_eq!(letter == 'd', time.is_some(), "{a:?} to {b:?}: {time:?}");
-            assert!(time.is_none_or(|time| time <= ms(1000)), "{a:?} to {b:?}: {time:?}");
+            let guesses = (a == Access::Symmetric) != (b == Access::Symmetric);
+            let bar = if guesses { secs(10) } else { ms(1000) };
+            assert!(time.is_none_or(|time| time <= bar), "{a:?} to {b:?}: {time:?}");
             row.push(letter);
         }
         grid.push(row);

@@ -2,6 +2,7 @@
 
 mod chance;
 mod grid;
+mod guessing;
 mod manners;
 mod moving;
 mod permissions;
