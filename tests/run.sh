@@ -25,8 +25,11 @@ cc build-essential
 ip iproute2
 nft nftables
 ping iputils-ping
+conntrack conntrack
 iperf3 iperf3
 jq jq
+miniupnpd miniupnpd
+ss iproute2
 tcpdump tcpdump
 wg wireguard-tools
 setpriv util-linux

@@ -14,7 +14,9 @@ use warren_p2p::membership::Sync;
 use warren_p2p::membership::{Log, Message};
 use warren_p2p::record::codec::encode;
 use warren_p2p::record::{Grants, Verified};
+use warren_p2p::relay;
 use warren_p2p::signal::{BYTES, CANDIDATES, Hello, NatKind, ReachRequest};
+use warren_p2p::swarm::datagrams::frame;
 
 use crate::bench::{Mesh, NOW, Tunnel, instant, parsed};
 use crate::dataplane::PROBE_KEY;
@@ -28,6 +30,7 @@ pub fn seeds() -> Vec<Seed> {
     let mut seeds = Vec::new();
     seeds.extend(mesh());
     seeds.extend(signals());
+    seeds.extend(relaying());
     seeds.extend(packets());
     seeds.extend(datagrams());
     seeds.extend(probes());
@@ -146,6 +149,30 @@ fn presences(bench: &Mesh) -> Vec<(&'static str, Vec<u8>)> {
         |bytes: &[u8]| [&u16::try_from(bytes.len()).unwrap_or(u16::MAX).to_be_bytes()[..], bytes].concat();
     let other = presence(&Identity::generate([4; 32]));
     vec![("sealed", sealed), ("plain", plain(own.bytes())), ("others", plain(other.bytes()))]
+}
+
+/// Everything that can be said about relaying, and datagrams in a stream.
+fn relaying() -> Vec<Seed> {
+    let (peer, session) = (parsed_id(), 0x0123_4567_89ab_cdef);
+    let messages = [
+        ("open", relay::Message::Open { peer }),
+        ("offer", relay::Message::Offer { peer, session }),
+        ("accept", relay::Message::Accept { session }),
+        ("refuse", relay::Message::Refuse { peer, why: relay::Why::Declined }),
+        ("close", relay::Message::Close { session }),
+    ];
+    let encoded = messages.map(|(name, message)| {
+        let bytes = encode(&message, RECORD_BYTES).unwrap_or_else(|error| panic!("a message: {error}"));
+        ("relay_message", name.to_owned(), bytes)
+    });
+    let mut stream = Vec::new();
+    for datagram in [&[5; 80][..], &[4; 1452], &[1; 148]] {
+        assert!(frame::append(datagram, &mut stream), "they fit");
+    }
+    let cut = stream[..stream.len() - 1].to_vec();
+    let streams = [("whole", stream), ("cut", cut)];
+    let streams = streams.map(|(name, bytes)| ("stream_frames", name.to_owned(), bytes));
+    encoded.into_iter().chain(streams).collect()
 }
 
 /// A whole comparison with a peer that has nothing but the mesh id.

@@ -12,7 +12,8 @@
 //! `poll_timeout`. Requests of peers are answered by the return value of the call that brings them.
 //!
 //! A session is everything we know about one connected member; it begins with the first connection and ends with the
-//! last. Two connections may stand for a while, when both sides dialled at once or when a peer restarted and its old
+//! last. A connection through another member counts like any other, but never beside a direct one: it is what both sides
+//! use to call each other directly at about the same time. Two connections may stand for a while, when both sides dialled at once or when a peer restarted and its old
 //! connection is not known to be dead yet: the newer one closes those that are older than a handshake can last.
 //!
 //! New records take one way, whether they come from a peer, a newcomer or a command: [`Keep`] writes them, and only
@@ -38,6 +39,7 @@ mod relaying;
 mod rendezvous;
 mod session;
 mod signalling;
+mod thrift;
 mod timers;
 
 use std::{
@@ -212,7 +214,8 @@ impl Node {
         self.outputs.extend(closing.into_iter().map(Output::Close));
         let callable = dialled || udp;
         let movable = dialled && udp;
-        session.links.insert(key, Link { address, since: now.instant, callable, movable, udp });
+        let since = now.instant;
+        session.links.insert(key, Link { address, since, dialled, callable, movable, udp });
         if !direct {
             session.stream_at = Some(now.instant + STREAM_AFTER);
         }
@@ -312,6 +315,7 @@ impl Node {
                     self.interests.retain(|_, since| now.instant.duration_since(*since) < INTEREST);
                     self.set_targets(now);
                     self.review_relaying(now);
+                    self.let_go(now);
                 }
                 Timer::Dial
                 | Timer::Circuit

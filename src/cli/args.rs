@@ -59,6 +59,10 @@ pub enum Command {
     Status,
     /// Ping a peer through the mesh and show the path taken
     Ping(Ping),
+    /// Show the network this device is in: UDP, NAT, the router's ports, relays, clock
+    Netcheck,
+    /// Show every way to a peer, or to each, with what came of it and what to do
+    Doctor(Doctor),
     /// Allow a peer something on this device
     Allow(Change),
     /// Take back what a peer is allowed on this device
@@ -72,7 +76,10 @@ from stdin or the variable WARREN_CODE it never gets there.";
 /// What `up` says about its other sources.
 const SOURCES: &str = "Each option can also come from a variable (WARREN_NAME for --name) or, without its dashes, from\n\
 the configuration file; a flag beats the variable, the variable the file. Only the file has mtu,\n\
-subnet, and allow: what other people's devices may do here until told otherwise.";
+subnet, and allow: what other people's devices may do here until told otherwise; relay = \"auto\",\n\
+\"on\" or \"off\": whether to forward for members that cannot reach each other, within\n\
+relay_bytes_per_day (\"50GB\") and relay_packets_per_second (20000) for each of them; tcp_ports =\n\
+[443]: further TCP ports to listen on, for members in networks that let out little else.";
 
 /// `warren up`
 #[derive(Debug, Args)]
@@ -102,6 +109,9 @@ pub struct Up {
     /// Do not look for members in the local network by multicast
     #[arg(long, env = "WARREN_NO_MDNS", hide_env = true)]
     pub no_mdns: bool,
+    /// Do not ask the router for a port that leads here (UPnP, NAT-PMP, PCP)
+    #[arg(long, env = "WARREN_NO_PORT_MAPPING", hide_env = true)]
+    pub no_port_mapping: bool,
     /// Go to the background once connected
     #[arg(short, long)]
     pub detach: bool,
@@ -192,9 +202,19 @@ pub struct Ping {
     /// Seconds from one to the next
     #[arg(short, long, value_name = "SECONDS", default_value = "1")]
     pub interval: Seconds,
+    /// Stop once the path is direct, with exit code 1 if it never is
+    #[arg(long)]
+    pub until_direct: bool,
     /// Seconds to wait for an answer
     #[arg(short = 'W', long, value_name = "SECONDS", default_value = "2")]
     pub timeout: Seconds,
+}
+
+/// `warren doctor`
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// Name, address, or start of the id [default: all peers]
+    pub peer: Option<String>,
 }
 
 /// `warren allow`, `warren deny`

@@ -170,7 +170,8 @@ fn changes(before: &Status, after: &Status) -> Vec<String> {
 fn path(peer: &Peer) -> String {
     let Some(path) = &peer.path else { return String::new() };
     let rtt = path.rtt_ms.map_or_else(String::new, |ms| format!(", {}", Rtt { ms }));
-    format!(": {} {}{rtt}", status::way(path), path.endpoint)
+    let why = peer.why.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
+    format!(": {} {}{rtt}{why}", status::way(path), path.endpoint)
 }
 
 #[cfg(test)]

@@ -11,12 +11,14 @@ mod allow;
 pub mod args;
 mod background;
 mod code;
+mod doctor;
 mod down;
 pub mod exit_code;
 mod invite;
 mod join;
 mod leave;
 mod live;
+mod netcheck;
 pub mod output;
 mod peers;
 mod ping;
@@ -108,6 +110,8 @@ async fn dispatch(everywhere: Everywhere, command: Command, printer: Printer, da
         Command::Invite(invite) => invite::run(invite, &client(), printer).await,
         Command::Peers(peers) => peers::run(&peers, &client(), printer).await,
         Command::Status => status::run(&client(), printer).await,
+        Command::Netcheck => netcheck::run(&client(), printer).await,
+        Command::Doctor(doctor) => doctor::run(&doctor, &client(), printer).await,
         Command::Ping(ping) => ping::run(&ping, &client(), printer).await,
         Command::Allow(change) => allow::run(change, true, &client(), printer).await,
         Command::Deny(change) => allow::run(change, false, &client(), printer).await,

@@ -202,17 +202,25 @@ impl Table {
 
     /// The lines of the table. Columns that would make it wider than `width` are left out, the last first.
     pub(super) fn lines(&self, printer: Printer, width: usize) -> Vec<String> {
-        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
-        let widths: Vec<usize> = (0..columns)
-            .map(|column| {
-                self.rows.iter().filter_map(|row| row.get(column)).map(Cell::width).max().unwrap_or(0)
-            })
-            .collect();
-        let mut shown = columns;
+        let widths = self.widths();
+        let shown = self.columns(width);
+        self.rows.iter().map(|row| line(row, &widths[..shown], printer)).collect()
+    }
+
+    /// How many columns fit.
+    pub(super) fn columns(&self, width: usize) -> usize {
+        let widths = self.widths();
+        let mut shown = widths.len();
         while shown > 1 && widths[..shown].iter().sum::<usize>() + GAP * (shown - 1) > width {
             shown -= 1;
         }
-        self.rows.iter().map(|row| line(row, &widths[..shown], printer)).collect()
+        shown
+    }
+
+    fn widths(&self) -> Vec<usize> {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let widest = |column| self.rows.iter().filter_map(|row| row.get(column)).map(Cell::width).max();
+        (0..columns).map(|column| widest(column).unwrap_or(0)).collect()
     }
 }
 

@@ -44,7 +44,7 @@ fn section(title: &str, printer: Printer) {
 }
 
 fn device(device: &Device, printer: Printer) -> Vec<String> {
-    let Device { name, id, ipv4, ipv6, port, os, wireguard, tun, admin } = device;
+    let Device { name, id, ipv4, ipv6, port, os, wireguard, tun, admin, mtu: _ } = device;
     let admin = if *admin { ", admin" } else { "" };
     vec![
         format!("{}{admin}", printer.out(name, Style::Bold)),
@@ -70,7 +70,12 @@ fn describe(peer: &Peer, printer: Printer) -> Vec<String> {
     if let Some(path) = &peer.path {
         let rtt = path.rtt_ms.map_or_else(String::new, |ms| format!(", {}", Rtt { ms }));
         let since = Span(path.since_s);
-        lines.push(field("path", format_args!("{}, {}{rtt}, for {since}", status::way(path), path.endpoint)));
+        let mtu = path.mtu.map_or_else(String::new, |mtu| format!(", MTU {mtu}"));
+        let way = status::way(path);
+        lines.push(field("path", format_args!("{way}, {}{rtt}, for {since}{mtu}", path.endpoint)));
+    }
+    if let Some(why) = &peer.why {
+        lines.push(field("why", why));
     }
     let handshake = match peer.last_handshake_s {
         Some(seconds) => format!("{} ago", Span(seconds)),

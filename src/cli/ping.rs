@@ -9,7 +9,7 @@ use super::output::{Printer, Style};
 use super::status;
 use super::values::Rtt;
 use crate::control::client::Client;
-use crate::control::{Cause, Failure, Path, PingEvent, PingRequest, Result};
+use crate::control::{Cause, Failure, Path, PathKind, PingEvent, PingRequest, Result};
 
 /// What came of all pings.
 #[derive(Debug, Default, PartialEq)]
@@ -32,6 +32,7 @@ pub(super) async fn run(ping: &Ping, client: &Client, printer: Printer) -> Resul
     let mut events = client.ping(&request).await?;
     let mut tally = Tally { peer: ping.peer.clone(), ..Tally::default() };
     let mut cut = None;
+    let mut direct = false;
     loop {
         tokio::select! {
             event = events.next() => match event {
@@ -39,6 +40,10 @@ pub(super) async fn run(ping: &Ping, client: &Client, printer: Printer) -> Resul
                     printer.json(&event);
                     if let Some(line) = tally.note(&event) {
                         printer.line(line);
+                    }
+                    direct |= is_direct(&event);
+                    if direct && ping.until_direct {
+                        break;
                     }
                 }
                 Some(Err(failure)) => {
@@ -53,7 +58,28 @@ pub(super) async fn run(ping: &Ping, client: &Client, printer: Printer) -> Resul
     if let Some(failure) = cut {
         return Err(failure);
     }
-    tally.finish(printer)
+    tally.finish(printer, direct)?;
+    if ping.until_direct && !direct {
+        let message = format!("the path to {} did not become direct", tally.peer);
+        return Err(
+            Failure::new(Cause::Failed, message).hint(format!("`warren doctor {}` says why", tally.peer))
+        );
+    }
+    Ok(())
+}
+
+/// Whether an event shows that packets go straight to the peer.
+fn is_direct(event: &PingEvent) -> bool {
+    match event {
+        PingEvent::Reply { path: Some(path), .. } | PingEvent::PathChanged { path: Some(path) } => {
+            matches!(path.kind, PathKind::Lan | PathKind::Direct)
+        }
+        PingEvent::Reply { .. }
+        | PingEvent::PathChanged { .. }
+        | PingEvent::Target { .. }
+        | PingEvent::Timeout { .. }
+        | PingEvent::Other => false,
+    }
 }
 
 impl Tally {
@@ -77,12 +103,12 @@ impl Tally {
                 self.sent = self.sent.max(*sequence);
                 Some(format!("no answer from {}: seq={sequence}", self.peer))
             }
-            PingEvent::PathChanged { path } => Some(format!("the path is now {}", Way(path.as_ref()))),
+            PingEvent::PathChanged { path } => Some(changed(path.as_ref())),
             PingEvent::Other => None,
         }
     }
 
-    fn finish(&self, printer: Printer) -> Result<()> {
+    fn finish(&self, printer: Printer, direct: bool) -> Result<()> {
         printer.json(&serde_json::json!({
             "event": "summary",
             "peer": self.peer,
@@ -95,11 +121,12 @@ impl Tally {
         printer.line("");
         printer.line(printer.out(&format!("--- {} ---", self.peer), Style::Dim));
         printer.line(self);
-        if self.received > 0 {
+        // A path is verified by an answer of its own kind, before any ping.
+        if self.received > 0 || direct {
             return Ok(());
         }
         Err(Failure::new(Cause::NotConnected, format!("{} does not answer", self.peer))
-            .hint("`warren status` shows whether it is online and how packets reach it"))
+            .hint(format!("`warren doctor {}` says what was tried and what to do", self.peer)))
     }
 
     fn average_us(&self) -> u64 {
@@ -130,6 +157,13 @@ impl fmt::Display for Way<'_> {
             None => f.write_str("none yet"),
         }
     }
+}
+
+/// A change of the path: `now direct, 203.0.113.5:41820, 12 ms`.
+fn changed(path: Option<&Path>) -> String {
+    let Some(path) = path else { return "now without any path".to_owned() };
+    let rtt = path.rtt_ms.map_or_else(String::new, |ms| format!(", {}", Rtt { ms }));
+    format!("now {}, {}{rtt}", status::way(path), path.endpoint)
 }
 
 fn milliseconds(us: u64) -> Rtt {

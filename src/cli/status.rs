@@ -27,7 +27,7 @@ pub(super) fn lines(status: &Status, printer: Printer) -> Vec<String> {
         if status.peers.is_empty() {
             lines.push("no other devices yet; `warren invite` makes a code for the next one".to_owned());
         } else {
-            lines.extend(peers(&status.peers, printer));
+            lines.extend(peers(status, printer));
         }
     }
     if !status.warnings.is_empty() {
@@ -80,8 +80,8 @@ fn head(status: &Status, printer: Printer) -> Vec<String> {
 }
 
 /// The table of peers, those that answer first.
-pub(super) fn peers(peers: &[Peer], printer: Printer) -> Vec<String> {
-    let mut sorted: Vec<&Peer> = peers.iter().collect();
+fn peers(status: &Status, printer: Printer) -> Vec<String> {
+    let mut sorted: Vec<&Peer> = status.peers.iter().collect();
     sorted.sort_by(|a, b| b.online.cmp(&a.online).then_with(|| a.name.cmp(&b.name)));
     let mut table = Table::default();
     let dim = |word: &str| Cell::new(word).style(Style::Dim);
@@ -91,13 +91,36 @@ pub(super) fn peers(peers: &[Peer], printer: Printer) -> Vec<String> {
         dim("ADDRESS"),
         dim("PATH"),
         dim("RTT").right(),
+        dim("ENDPOINT"),
+        dim("FOR").right(),
         dim("RECEIVED").right(),
         dim("SENT").right(),
     ]);
-    for peer in sorted {
+    for peer in &sorted {
         table.row(row(peer));
     }
-    table.lines(printer, WIDTH)
+    let mut lines = table.lines(printer, WIDTH);
+    let fits = table.columns(WIDTH) > FOR;
+    lines.extend(sorted.iter().filter_map(|peer| more(peer, status.device.mtu, fits)));
+    lines
+}
+
+/// The column that says since when the path is in use.
+const FOR: usize = 6;
+
+/// What the table has no room for: where a path leads if that did not fit, a small MTU, why it is not direct.
+fn more(peer: &Peer, mtu: u16, fits: bool) -> Option<String> {
+    let mut parts = Vec::new();
+    if let Some(path) = &peer.path {
+        if !fits {
+            parts.push(format!("{} for {}", path.endpoint, Span(path.since_s)));
+        }
+        parts.extend(path.mtu.filter(|path| *path < mtu).map(|mtu| format!("MTU {mtu}")));
+    }
+    if let Some(why) = &peer.why {
+        parts.push(format!("{why} (`warren doctor {}`)", peer.name));
+    }
+    (!parts.is_empty()).then(|| format!("   {}: {}", peer.name, parts.join("; ")))
 }
 
 fn row(peer: &Peer) -> Vec<Cell> {
@@ -114,6 +137,8 @@ fn row(peer: &Peer) -> Vec<Cell> {
         Cell::new(peer.ipv4),
         way,
         Cell::new(rtt.unwrap_or_default()).right(),
+        Cell::new(peer.path.as_ref().map(|path| path.endpoint.to_string()).unwrap_or_default()),
+        Cell::new(peer.path.as_ref().map(|path| Span(path.since_s).short()).unwrap_or_default()).right(),
         Cell::new(Bytes(peer.rx_bytes)).right(),
         Cell::new(Bytes(peer.tx_bytes)).right(),
     ]

@@ -55,6 +55,7 @@ fn settle(up: &Up, everywhere: &Everywhere) -> Result<Config> {
         port: up.port,
         tun: up.tun.clone(),
         no_mdns: up.no_mdns,
+        no_port_mapping: up.no_port_mapping,
         name: up.name.clone(),
         mesh: up.mesh.clone(),
     };

@@ -98,6 +98,18 @@ impl FromStr for Allow {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Span(pub(super) u64);
 
+impl Span {
+    /// The same in one unit, for a column: `2d`, `45s`.
+    pub(super) fn short(self) -> String {
+        match self.0 {
+            seconds @ 0..60 => format!("{seconds}s"),
+            seconds @ 60..3600 => format!("{}m", seconds / 60),
+            seconds @ 3600..86_400 => format!("{}h", seconds / 3600),
+            seconds => format!("{}d", seconds / 86_400),
+        }
+    }
+}
+
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (big, small) = match self.0 {

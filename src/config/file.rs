@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, de};
 
-use super::Subnet;
+use super::relaying::{Relay, Size};
+use super::{Subnet, TCP_PORTS_MAX};
 use crate::control::{Cause, Failure, Grant, Result};
 
 /// Much more than every setting with a page of comments.
@@ -30,6 +31,18 @@ pub struct File {
     pub mtu: Option<u16>,
     /// Whether to look for members in the local network.
     pub mdns: Option<bool>,
+    /// Whether to ask the router for a port that leads here (UPnP, NAT-PMP, PCP).
+    pub port_mapping: Option<bool>,
+    /// Whether to forward for other members: `"auto"` (when reachable from outside), `"on"`, `"off"`.
+    pub relay: Option<Relay>,
+    /// What to forward for one member in a day: `"50GB"`, or a number of bytes.
+    pub relay_bytes_per_day: Option<Size>,
+    /// Packets to forward for one member in a second.
+    pub relay_packets_per_second: Option<u32>,
+    /// Further TCP ports to listen on, for members in networks that let out little else: `[443]`.
+    #[serde(deserialize_with = "tcp_ports")]
+    #[serde(default)]
+    pub tcp_ports: Option<Vec<u16>>,
     /// What this device wants to be called.
     pub name: Option<String>,
     /// Name of the mesh, should one be founded.
@@ -103,6 +116,17 @@ fn port<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Optio
     }
 }
 
+fn tcp_ports<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<Vec<u16>>, D::Error> {
+    let ports = Vec::<u16>::deserialize(deserializer)?;
+    if ports.contains(&0) {
+        return Err(de::Error::custom("port 0 is none; ports are 1 to 65535"));
+    }
+    if ports.len() > TCP_PORTS_MAX {
+        return Err(de::Error::custom(format!("more than {TCP_PORTS_MAX} further ports are no use")));
+    }
+    Ok(Some(ports))
+}
+
 impl<'de> Deserialize<'de> for Subnet {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
@@ -126,6 +150,15 @@ mod tests {
     }
 
     #[test]
+    fn amounts_may_be_words_or_numbers() {
+        let file = parse("relay = \"on\"\nrelay_bytes_per_day = \"10GB\"\ntcp_ports = [443]\n").unwrap();
+        assert_eq!(file.relay, Some(Relay::On));
+        assert_eq!(file.relay_bytes_per_day, Some(Size(10_000_000_000)));
+        assert_eq!(file.tcp_ports, Some(vec![443]));
+        assert_eq!(parse("relay_bytes_per_day = 5").unwrap().relay_bytes_per_day, Some(Size(5)));
+    }
+
+    #[test]
     fn an_unknown_permission_is_refused_with_its_line() {
         let problem = parse("mdns = true\nallow = [\"incoming\", \"root\"]\n").unwrap_err();
         assert_eq!(problem.line, Some(2));
@@ -134,9 +167,22 @@ mod tests {
 
     #[test]
     fn a_value_of_the_wrong_kind_is_refused() {
-        for text in
-            ["port = 0", "port = 65536", "mdns = \"maybe\"", "subnet = \"100.64.0.1/10\"", "mtu = \"big\""]
-        {
+        for text in [
+            "port = 0",
+            "port = 65536",
+            "mdns = \"maybe\"",
+            "subnet = \"100.64.0.1/10\"",
+            "mtu = \"big\"",
+            "relay = \"sometimes\"",
+            "relay = true",
+            "relay_bytes_per_day = \"much\"",
+            "relay_bytes_per_day = -1",
+            "relay_packets_per_second = -1",
+            "tcp_ports = [0]",
+            "tcp_ports = 443",
+            "tcp_ports = [1, 2, 3, 4, 5, 6, 7, 8, 9]",
+            "port_mapping = 1",
+        ] {
             assert_eq!(parse(text).unwrap_err().line, Some(1), "{text}");
         }
     }

@@ -6,6 +6,7 @@
 
 pub mod file;
 pub mod paths;
+pub mod relaying;
 pub mod resolve;
 
 use std::net::Ipv4Addr;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 use warren_p2p::swarm::rendezvous;
 
 use crate::control::Grant;
+pub use relaying::Relay;
 
 /// The resolved settings of one daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +32,16 @@ pub struct Config {
     pub mtu: u16,
     /// Whether to look for members in the local network by multicast. Default yes.
     pub mdns: bool,
+    /// Whether to ask the router for a port that leads here. Default yes.
+    pub port_mapping: bool,
+    /// Whether to forward for other members. Default when reachable from outside.
+    pub relay: Relay,
+    /// Bytes to forward for one member in a day. Default [`DEFAULT_RELAY_BYTES_PER_DAY`].
+    pub relay_bytes_per_day: u64,
+    /// Packets to forward for one member in a second. Default [`DEFAULT_RELAY_PACKETS_PER_SECOND`].
+    pub relay_packets_per_second: u32,
+    /// TCP ports to listen on besides [`Config::port`]. Default none.
+    pub tcp_ports: Vec<u16>,
     /// What this device wants to be called. Default the host's name, made to fit.
     pub name: DeviceName,
     /// Name of the mesh, should one be founded. Default `home`.
@@ -77,6 +89,13 @@ pub const PORT_TRIES: u16 = 100;
 pub const DEFAULT_MTU: u16 = 1420;
 /// What IPv6 asks of every link (RFC 8200, section 5).
 pub const MIN_MTU: u16 = 1280;
+/// A day of video calls, or a few films; a member that wants more is worth a port forward.
+pub const DEFAULT_RELAY_BYTES_PER_DAY: u64 = 50_000_000_000;
+/// A video call takes 500. Full packets at this rate are 230 Mbit/s, about what a small board forwards while it does
+/// its own work, so that one member cannot take a relay away from the others.
+pub const DEFAULT_RELAY_PACKETS_PER_SECOND: u32 = 20_000;
+/// Each is a socket in each family; networks that let out anything let out 443 or 80.
+pub const TCP_PORTS_MAX: usize = 8;
 /// `IFNAMSIZ` less the closing zero.
 pub const TUN_NAME_MAX: usize = 15;
 /// Shared address space of RFC 6598, which no host on the Internet has.

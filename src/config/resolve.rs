@@ -8,7 +8,8 @@ use warren_p2p::swarm::rendezvous;
 
 use super::file::{self, File};
 use super::{
-    Config, DEFAULT_MTU, DEFAULT_PORT, DEFAULT_SUBNET, DeviceName, MIN_MTU, Port, Subnet, TUN_NAME_MAX, paths,
+    Config, DEFAULT_MTU, DEFAULT_PORT, DEFAULT_RELAY_BYTES_PER_DAY, DEFAULT_RELAY_PACKETS_PER_SECOND,
+    DEFAULT_SUBNET, DeviceName, MIN_MTU, Port, Subnet, TUN_NAME_MAX, paths,
 };
 use crate::control::{Cause, Failure, Grant, Result};
 
@@ -25,6 +26,8 @@ pub struct Overrides {
     pub tun: Option<String>,
     /// `--no-mdns`
     pub no_mdns: bool,
+    /// `--no-port-mapping`
+    pub no_port_mapping: bool,
     /// `--name`
     pub name: Option<String>,
     /// `--mesh`
@@ -53,6 +56,11 @@ pub fn resolve(flags: Overrides, file: File, hostname: &str) -> Result<Config> {
         tun: valid_tun(flags.tun.or(file.tun).unwrap_or_else(|| "warren0".to_owned()))?,
         mtu,
         mdns: !flags.no_mdns && file.mdns.unwrap_or(true),
+        port_mapping: !flags.no_port_mapping && file.port_mapping.unwrap_or(true),
+        relay: file.relay.unwrap_or_default(),
+        relay_bytes_per_day: file.relay_bytes_per_day.map_or(DEFAULT_RELAY_BYTES_PER_DAY, |size| size.0),
+        relay_packets_per_second: file.relay_packets_per_second.unwrap_or(DEFAULT_RELAY_PACKETS_PER_SECOND),
+        tcp_ports: file.tcp_ports.unwrap_or_default(),
         name,
         mesh,
         subnet: file.subnet.unwrap_or(DEFAULT_SUBNET),
@@ -168,6 +176,16 @@ mod tests {
         assert_eq!(config.tun, "wg9");
         assert_eq!(config.mtu, DEFAULT_MTU);
         assert_eq!(config.name, DeviceName { name: "nas".into(), chosen: false });
+    }
+
+    #[test]
+    fn a_router_is_asked_for_a_port_unless_somebody_says_no() {
+        let asks = |no_port_mapping, port_mapping| {
+            let flags = Overrides { no_port_mapping, ..Overrides::default() };
+            resolve(flags, File { port_mapping, ..File::default() }, "x").unwrap().port_mapping
+        };
+        assert!(asks(false, None) && asks(false, Some(true)));
+        assert!(!asks(true, Some(true)) && !asks(false, Some(false)));
     }
 
     #[test]

@@ -21,8 +21,8 @@ use tokio::net::UnixStream;
 use super::access::{self, Probe};
 use super::failure::{Cause, Failure, Result};
 use super::routes::ErrorBody;
+use super::{Doctor, Invite, Netcheck, NewInvite, Peers, Status};
 use super::{GrantChange, GrantOutcome, InviteTerms, JoinEvent, JoinRequest, PingEvent, PingRequest};
-use super::{Invite, NewInvite, Peers, Status};
 
 /// Largest answer, in bytes: ten thousand peers of a kilobyte.
 const ANSWER_MAX: usize = 16 * 1024 * 1024;
@@ -84,6 +84,17 @@ impl Client {
     /// Pings a peer, line by line; dropping the stream stops it.
     pub async fn ping(&self, request: &PingRequest) -> Result<BoxStream<'static, Result<PingEvent>>> {
         self.lines("/v1/ping", request).await
+    }
+
+    /// The network the device is in.
+    pub async fn netcheck(&self) -> Result<Netcheck> {
+        self.get("/v1/netcheck").await
+    }
+
+    /// Why a peer, or each, is reached as it is.
+    pub async fn doctor(&self, peer: Option<&str>) -> Result<Doctor> {
+        let query = peer.map_or_else(String::new, |peer| format!("?peer={}", escape(peer)));
+        self.get(&format!("/v1/doctor{query}")).await
     }
 
     /// Allows or denies a peer something.

@@ -10,6 +10,8 @@
 //! | `DELETE /v1/invites/{id}` | [`Invite`] |
 //! | `POST /v1/join` | lines of [`JoinEvent`] |
 //! | `POST /v1/ping` | lines of [`PingEvent`] |
+//! | `GET /v1/netcheck` | [`Netcheck`] |
+//! | `GET /v1/doctor?peer=laptop` | [`Doctor`] |
 //! | `POST /v1/grants` | [`GrantOutcome`] |
 //! | `POST /v1/leave`, `POST /v1/down` | `{}` |
 //! | `GET /metrics` | Prometheus text |
@@ -26,12 +28,14 @@
 
 pub mod access;
 pub mod client;
+mod doctor;
 mod event;
 mod failure;
 mod filter;
 mod grant;
 mod invite;
 mod metrics;
+mod netcheck;
 mod routes;
 pub mod server;
 mod status;
@@ -40,6 +44,7 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
+pub use doctor::{Doctor, Outcome, Pair, PeerCheck};
 pub use event::{
     Admitted, GrantChange, GrantOutcome, JoinEvent, JoinRequest, Notice, PingEvent, PingRequest, Terms,
 };
@@ -47,6 +52,10 @@ pub use failure::{Cause, Failure, Result};
 pub use filter::{PeerFilter, UnknownFilter};
 pub use grant::{Grant, GrantError, Grants, Ports, Protocol};
 pub use invite::{Invite, InviteState, InviteTerms, NewInvite};
+pub use netcheck::{
+    Advice, ClockCheck, FamilyCheck, MappingState, Netcheck, PathMtu, PortMapping, Probed, RelayCheck,
+    Sighting,
+};
 pub use status::{Both, Device, Exit, Mesh, Nat, Path, PathKind, Peer, Relation, Status, Transfer, Warning};
 
 /// What a daemon can be asked.
@@ -71,6 +80,12 @@ pub trait Service: Send + Sync + 'static {
 
     /// Pings a peer through the tunnel.
     fn ping(&self, request: PingRequest) -> BoxStream<'static, Result<PingEvent>>;
+
+    /// The network this device is in.
+    fn netcheck(&self) -> BoxFuture<'_, Result<Netcheck>>;
+
+    /// Why a peer, or each, is reached as it is. A peer named is tried first.
+    fn doctor(&self, peer: Option<String>) -> BoxFuture<'_, Result<Doctor>>;
 
     /// Allows or denies a peer something.
     fn set_grants(&self, change: GrantChange) -> BoxFuture<'_, Result<GrantOutcome>>;

@@ -14,8 +14,8 @@ use tracing::info;
 
 use super::failure::{Cause, Failure};
 use super::filter::PeerFilter;
+use super::{Doctor, Invite, Netcheck, NewInvite, Peers, Service, Status, metrics, server};
 use super::{GrantChange, GrantOutcome, InviteTerms, JoinRequest, PingRequest};
-use super::{Invite, NewInvite, Peers, Service, Status, metrics, server};
 
 /// Largest request body, in bytes: a thousand device names in an invite's scope fit.
 const BODY_MAX: usize = 64 * 1024;
@@ -37,6 +37,8 @@ pub(super) fn router(service: Arc<dyn Service>) -> Router {
         .route("/v1/invites/{id}", delete(revoke_invite))
         .route("/v1/join", post(join))
         .route("/v1/ping", post(ping))
+        .route("/v1/netcheck", get(netcheck))
+        .route("/v1/doctor", get(doctor))
         .route("/v1/grants", post(set_grants))
         .route("/v1/leave", post(leave))
         .route("/v1/down", post(down))
@@ -91,6 +93,20 @@ async fn join(State(daemon): Daemon, request: Request) -> Result<Response, Refus
 async fn ping(State(daemon): Daemon, request: Request) -> Result<Response, Refusal> {
     let request: PingRequest = body(request).await?;
     Ok(stream(server::lines(daemon.ping(request))))
+}
+
+async fn netcheck(State(daemon): Daemon) -> Answer<Netcheck> {
+    Ok(Json(daemon.netcheck().await?))
+}
+
+#[derive(Deserialize)]
+struct DoctorQuery {
+    #[serde(default)]
+    peer: Option<String>,
+}
+
+async fn doctor(State(daemon): Daemon, query: Query<DoctorQuery>) -> Answer<Doctor> {
+    Ok(Json(daemon.doctor(query.0.peer).await?))
 }
 
 async fn set_grants(State(daemon): Daemon, request: Request) -> Answer<GrantOutcome> {

@@ -78,6 +78,9 @@ pub struct Device {
     /// Whether it may invite and remove.
     #[serde(default)]
     pub admin: bool,
+    /// Largest packet inside the tunnel, in bytes.
+    #[serde(default)]
+    pub mtu: u16,
 }
 
 /// How the outside world sees this device.
@@ -136,6 +139,9 @@ pub struct Peer {
     /// Records it sent that were refused.
     #[serde(default)]
     pub rejected_records: u64,
+    /// In short why the path is no better; absent when it is direct.
+    #[serde(default)]
+    pub why: Option<String>,
 }
 
 /// Whose device a peer is.
@@ -171,6 +177,9 @@ pub struct Path {
     pub rtt_ms: Option<f64>,
     /// Seconds since this path is in use.
     pub since_s: u64,
+    /// Largest packet inside the tunnel that fits this path, in bytes, once it was measured.
+    #[serde(default)]
+    pub mtu: Option<u16>,
 }
 
 /// The kinds of path, best first.

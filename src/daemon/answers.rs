@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use warren_p2p::identity::DeviceId;
 use warren_p2p::invite::{InviteCode, InviteTerms};
@@ -12,11 +12,12 @@ use warren_p2p::record::{self, RecordId, Relation};
 
 use super::becoming::Listener;
 use super::core::Core;
-use super::failures;
+use super::diagnosis::{Links, peer_check};
 use super::machine::{monotonic, now};
 use super::requests::{Ping, Request, Target};
 use super::session::Session;
 use super::view;
+use super::{advice, failures};
 use crate::config::DeviceName;
 use crate::control;
 use crate::control::{
@@ -25,6 +26,9 @@ use crate::control::{
 
 /// The roster follows a record of our own at once; this is for when it does not.
 const SHOWN_WITHIN: Duration = Duration::from_secs(2);
+
+/// Changes of a path that a slow client may fall behind by; the next reply shows the path anyway.
+const PATHS: usize = 16;
 
 impl Core {
     pub(super) async fn answer(&mut self, request: Request) {
@@ -37,6 +41,11 @@ impl Core {
             Request::Join(request, events) => self.answer_join(request, events).await,
             Request::FindPeer(name, reply) => drop(reply.send(self.target(&name).await)),
             Request::Ping(name, reply) => drop(reply.send(self.ping(&name).await)),
+            Request::Netcheck(reply) => drop(reply.send(self.netcheck().await)),
+            Request::Mesh(reply) => drop(reply.send(self.session().map(|session| session.swarm().clone()))),
+            Request::Doctor(peer, probes, reply) => {
+                drop(reply.send(self.doctor(peer.as_deref(), &probes).await));
+            }
             Request::SetGrants(change, reply) => drop(reply.send(self.set_grants(&change).await)),
             Request::Leave(reply) => drop(reply.send(self.leave().await)),
             Request::Down(reply) => {
@@ -66,26 +75,29 @@ impl Core {
         };
         let (links, drops) = self.bridge.links().await;
         let control = session.swarm().peers().await.map_err(failures::command)?;
+        let links = Links { packets: links, control };
+        let here = self.network(Some((session, &links)));
         let (roster, me) = (session.roster(), session.me());
         let nothing = record::Grants::default();
         let mut peers: Vec<_> = session
             .visible()
             .map(|member| {
                 let mine = session.grants(&member.id).unwrap_or(&nothing);
-                let (control, link) = (control.get(&member.id), links.get(&member.id));
-                view::peer(roster, &me.id, member, mine, control, link)
+                let (control, link) = (links.control.get(&member.id), links.packets.get(&member.id));
+                let why = advice::why(&here, &peer_check(session, &links, member));
+                control::Peer { why, ..view::peer(roster, &me.id, member, mine, control, link) }
             })
             .collect();
         peers.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(Status {
             version,
             mesh: Some(view::mesh(roster)),
-            device: view::device(me, port, session.tun()),
-            nat: view::nat(session.observed_addresses()),
+            device: view::device(me, port, session.tun(), self.config.mtu),
+            nat: view::nat(&session.nat),
             peers,
             exit: None,
             transfers: Vec::new(),
-            warnings: view::warnings(roster, &control, session.store_failure.as_deref()),
+            warnings: view::warnings(roster, &links.control, session.store_failure.as_deref()),
             drops,
             uptime_s,
         })
@@ -95,7 +107,7 @@ impl Core {
         if self.joining.is_some() { failures::joining() } else { no_mesh() }
     }
 
-    fn session(&self) -> Result<&Session> {
+    pub(super) fn session(&self) -> Result<&Session> {
         self.session.as_ref().ok_or_else(|| self.no_mesh())
     }
 
@@ -192,12 +204,16 @@ impl Core {
         Ok((code, name))
     }
 
-    async fn target(&self, text: &str) -> Result<Target> {
+    async fn target(&mut self, text: &str) -> Result<Target> {
         let session = self.session()?;
         let member = find(session, text)?;
         let (links, _) = self.bridge.links().await;
         let path = links.get(&member.id).and_then(|link| link.path.clone());
-        Ok(Target { name: member.name.to_string(), ipv4: member.ipv4, path })
+        let (peer, name, ipv4) = (member.id, member.name.to_string(), member.ipv4);
+        let (sender, changes) = mpsc::channel(PATHS);
+        self.watchers.retain(|(_, watcher)| !watcher.is_closed());
+        self.watchers.push((peer, sender));
+        Ok(Target { name, ipv4, path, changes })
     }
 
     async fn ping(&mut self, text: &str) -> Result<Ping> {

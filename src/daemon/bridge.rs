@@ -4,6 +4,7 @@
 //! back, grants become filter rules, and the dataplane's sockets become the sockets of the control plane's
 //! QUIC, so that both share one UDP port a family.
 
+mod carrying;
 mod convert;
 mod socket;
 
@@ -17,13 +18,14 @@ use rand::RngCore as _;
 use tokio::sync::mpsc;
 use warren_dataplane::engine::{self, Command, Engine, PeerConfig};
 use warren_dataplane::io::{Driver, Handle, SharedUdp, TunDevice, TunGone};
+use warren_dataplane::path::PathInfo;
 use warren_dataplane::wg::{PrivateKey, PublicKey};
 use warren_p2p::identity::DeviceId;
 use warren_p2p::membership::Member;
 use warren_p2p::record::Grants;
 use warren_p2p::swarm::socket::AsyncUdpSocket;
 
-use self::convert::{rules, view};
+use self::convert::{pair, rules, view};
 use self::socket::QuicSocket;
 use super::{ports, refusals};
 use crate::config::Port;
@@ -45,6 +47,8 @@ pub(super) struct Bridge {
 /// What the dataplane was told of a member.
 struct Peer {
     config: PeerConfig,
+    /// What people call it.
+    name: String,
     /// What the member itself says, and where its control connections come from.
     told: Vec<SocketAddr>,
     connected: Vec<SocketAddr>,
@@ -58,7 +62,7 @@ pub(super) enum Event {
     /// Packets wait for a member and no path is known.
     WantCandidates { peer: DeviceId },
     /// A member sees our dataplane at this address.
-    Observed { address: SocketAddr },
+    Observed { peer: DeviceId, address: SocketAddr },
     /// A ping was answered.
     Pong { peer: DeviceId, token: u64, rtt: Duration },
     /// A ping was not answered.
@@ -78,6 +82,8 @@ pub(super) struct Link {
     pub(super) rx_bytes: u64,
     /// Bytes of packets sent.
     pub(super) tx_bytes: u64,
+    /// Every way that is known.
+    pub(super) pairs: Vec<control::Pair>,
     /// How long ago the session was made.
     pub(super) last_handshake: Option<Duration>,
 }
@@ -167,6 +173,7 @@ impl Bridge {
             if peer.config.allowed_ips == config.allowed_ips
                 && peer.config.key == key
                 && peer.config.rules == config.rules
+                && peer.name == member.name.to_string()
             {
                 return Ok(());
             }
@@ -178,10 +185,12 @@ impl Bridge {
         self.devices.insert(key, member.id);
         let peer = self.peers.entry(member.id).or_insert_with(|| Peer {
             config: config.clone(),
+            name: member.name.to_string(),
             told: Vec::new(),
             connected: Vec::new(),
         });
         peer.config = config;
+        peer.name = member.name.to_string();
         Ok(())
     }
 
@@ -260,9 +269,10 @@ impl Bridge {
         let now = clock::now();
         let links = snapshot.peers.iter().filter_map(|peer| {
             let link = Link {
-                path: peer.path.as_ref().map(|path| view(path, now)),
+                path: peer.path.as_ref().map(|path| view(path, self.name(path.via), now)),
                 rx_bytes: peer.rx_bytes,
                 tx_bytes: peer.tx_bytes,
+                pairs: peer.pairs.iter().map(|pair| self::pair(pair, self.name(pair.via))).collect(),
                 last_handshake: peer.last_handshake.map(|at| now.saturating_duration_since(at)),
             };
             Some((*self.devices.get(&peer.key)?, link))
@@ -291,13 +301,20 @@ impl Bridge {
         let device = |key: &PublicKey| self.devices.get(key).copied();
         Some(match event {
             engine::Event::PathChanged { peer, path } => {
-                Event::PathChanged { peer: device(&peer)?, path: path.map(|path| view(&path, clock::now())) }
+                let shown = |path: PathInfo| view(&path, self.name(path.via), clock::now());
+                Event::PathChanged { peer: device(&peer)?, path: path.map(shown) }
             }
             engine::Event::WantCandidates { peer } => Event::WantCandidates { peer: device(&peer)? },
-            engine::Event::Observed { address, .. } => Event::Observed { address },
+            engine::Event::Observed { peer, address } => Event::Observed { peer: device(&peer)?, address },
             engine::Event::Pong { peer, token, rtt } => Event::Pong { peer: device(&peer)?, token, rtt },
             engine::Event::PingTimedOut { token, .. } => Event::PingTimedOut { token },
         })
+    }
+
+    /// What people call the peer with this key.
+    fn name(&self, key: Option<PublicKey>) -> Option<String> {
+        let peer = self.peers.get(self.devices.get(&key?)?)?;
+        Some(peer.name.clone())
     }
 
     async fn command(&self, command: Command) -> Result<()> {

@@ -12,6 +12,7 @@ use super::bridge::{self, Bridge};
 use super::failures;
 use super::interfaces::Interfaces;
 use super::machine::{Signals, at, monotonic, within};
+use super::mapping::Mapper;
 use super::requests::Request;
 use super::session::Session;
 use super::state::{MeshDir, StateDir};
@@ -36,12 +37,16 @@ pub(super) struct Core {
     pub(super) host: Host,
     pub(super) bridge: Bridge,
     pub(super) session: Option<Session>,
-    interfaces: Interfaces,
+    pub(super) interfaces: Interfaces,
+    /// Asks the router for a port; none when the user does not want that.
+    pub(super) mapper: Option<Mapper>,
     requests: mpsc::Receiver<Request>,
     pub(super) ui: Ui,
     pub(super) started: Instant,
     pub(super) pings: BTreeMap<u64, oneshot::Sender<(Duration, Option<Path>)>>,
     pub(super) last_ping: u64,
+    /// Who wants to hear of a peer's paths.
+    pub(super) watchers: Vec<(DeviceId, mpsc::Sender<Option<Path>>)>,
     /// The join under way; there is no session meanwhile.
     pub(super) joining: Option<Joining>,
     /// Who waits for the first peer after a join through the local API.
@@ -62,6 +67,7 @@ enum Turn {
     Joined(Result<MeshDir>),
     Packets(bridge::Event),
     Interfaces,
+    Mapped,
     Notice,
     Ready,
     Look,
@@ -78,18 +84,22 @@ impl Core {
         ui: Ui,
     ) -> Result<Self> {
         let io = |source| Failure::new(Cause::Failed, format!("cannot start: {source}"));
+        let interfaces = Interfaces::watch(&config.tun).map_err(io)?;
+        let mapper = config.port_mapping.then(|| Mapper::start(bridge.port())).flatten();
         Ok(Self {
             config,
             state,
             host,
             bridge,
             session: None,
-            interfaces: Interfaces::watch().map_err(io)?,
+            interfaces,
+            mapper,
             requests,
             ui,
             started: monotonic(),
             pings: BTreeMap::new(),
             last_ping: 0,
+            watchers: Vec::new(),
             joining: None,
             joined: None,
             notice_at: None,
@@ -101,9 +111,10 @@ impl Core {
 
     /// Puts a mesh into service.
     pub(super) async fn begin(&mut self, dir: MeshDir) -> Result<()> {
-        let session = Session::start(dir, &self.config, &mut self.bridge, &mut self.host).await?;
+        let mut session = Session::start(dir, &self.config, &mut self.bridge, &mut self.host).await?;
+        session.nat.network_changed(self.interfaces.networks(), &[], monotonic());
         self.bridge.set_local_networks(self.interfaces.networks()).await;
-        session.announce(self.interfaces.candidates(self.bridge.port())).await;
+        session.announce(self.addresses()).await;
         self.session = Some(session);
         Ok(())
     }
@@ -119,6 +130,7 @@ impl Core {
                 Turn::Joined(outcome) => self.end_join(outcome).await,
                 Turn::Packets(event) => self.packet_event(event).await?,
                 Turn::Interfaces => self.interfaces_changed().await,
+                Turn::Mapped => self.announce().await,
                 Turn::Notice => self.show_change().await,
                 Turn::Ready => self.show_ready().await,
                 Turn::Look => self.look_around().await,
@@ -130,6 +142,9 @@ impl Core {
 
     /// Ends the session and gives the sockets back.
     pub(super) async fn stop(mut self) -> Result<()> {
+        if let Some(mapper) = self.mapper.take() {
+            mapper.stop().await;
+        }
         let undone = match self.session.take() {
             Some(session) => {
                 session.stop(&mut self.bridge, &mut self.host).await;
@@ -144,7 +159,7 @@ impl Core {
     }
 
     async fn turn(&mut self, signals: &mut Signals) -> Turn {
-        let Self { session, joining, bridge, interfaces, requests, .. } = self;
+        let Self { session, joining, bridge, interfaces, mapper, requests, .. } = self;
         let inside = session.as_ref().map(Session::own_addresses).unwrap_or_default();
         let mesh = async {
             match session {
@@ -158,6 +173,12 @@ impl Core {
                 None => std::future::pending().await,
             }
         };
+        let mapped = async {
+            match mapper {
+                Some(mapper) => mapper.changed().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             () = signals.received() => Turn::Signal,
@@ -166,6 +187,7 @@ impl Core {
             event = bridge.next_event() => Turn::Packets(event),
             request = requests.recv() => Turn::Request(request),
             () = interfaces.changed(&inside) => Turn::Interfaces,
+            () = mapped => Turn::Mapped,
             () = at(self.ready_at) => Turn::Ready,
             () = at(self.notice_at) => Turn::Notice,
             () = at(Some(self.look_at)) => Turn::Look,
@@ -184,21 +206,33 @@ impl Core {
                 }
             }
             Event::Connected { peer, address } => {
+                session.nat.met(peer, address.ip());
                 self.bridge.add_candidate(&peer, address).await;
                 self.peer_answers(&peer);
             }
             // Gone, or is only the control connection lost? A packet through the tunnel finds out.
             Event::Disconnected { peer } => {
+                session.nat.lost(&peer);
                 if let Err(failure) = self.bridge.ping(&peer, NOBODY_WAITS).await {
                     tracing::debug!(%failure, "a peer's path was not tested");
                 }
             }
             Event::ConnectedThrough { peer, .. } => self.peer_answers(&peer),
-            Event::GrantsOfPeer { .. } | Event::ClockSkew { .. } | Event::Reachable { .. } => {}
+            Event::GrantsOfPeer { .. } | Event::ClockSkew { .. } => {}
+            Event::Reachable { address, reachable } => {
+                session.heard.reachable.insert(address, reachable);
+            }
             Event::Candidates { peer, addresses, .. } => self.bridge.set_candidates(&peer, addresses).await,
-            Event::Observed { address, .. } => {
-                if session.observed(address) {
-                    session.announce(self.interfaces.candidates(self.bridge.port())).await;
+            Event::Observed { by, address } => self.observed(by, address).await,
+            Event::RelaySession { peer, relay, session } => {
+                self.bridge.add_relay(&peer, &relay, session).await;
+            }
+            Event::RelaySessionEnded { peer, session, .. } => self.bridge.remove_relay(&peer, session).await,
+            Event::Forward { session, between } => self.bridge.add_forward(session, between).await,
+            Event::ForwardEnded { session } => self.bridge.remove_forward(session).await,
+            Event::Stream { peer, address, stream } => {
+                if let Some(stream) = stream.take() {
+                    self.bridge.add_stream(&peer, address, stream).await;
                 }
             }
             Event::Misbehaved { peer, why } => {
@@ -220,7 +254,9 @@ impl Core {
     async fn packet_event(&mut self, event: bridge::Event) -> Result<()> {
         match event {
             bridge::Event::PathChanged { peer, path } => {
-                if path.is_some() {
+                self.tell_watchers(&peer, path.as_ref());
+                if let Some(path) = &path {
+                    self.follow_path(peer, path);
                     self.peer_answers(&peer);
                 }
                 self.changed();
@@ -230,13 +266,7 @@ impl Core {
                     session.want(peer).await;
                 }
             }
-            bridge::Event::Observed { address } => {
-                if let Some(session) = &mut self.session
-                    && session.observed(address)
-                {
-                    session.announce(self.interfaces.candidates(self.bridge.port())).await;
-                }
-            }
+            bridge::Event::Observed { peer, address } => self.observed(peer, address).await,
             bridge::Event::Pong { peer, token, rtt } => {
                 if let Some(answer) = self.pings.remove(&token) {
                     let path = self.bridge.links().await.0.remove(&peer).and_then(|link| link.path);
@@ -251,17 +281,6 @@ impl Core {
             bridge::Event::Died => return Err(failures::died("dataplane")),
         }
         Ok(())
-    }
-
-    async fn interfaces_changed(&mut self) {
-        self.bridge.set_local_networks(self.interfaces.networks()).await;
-        self.bridge.network_changed().await;
-        if let Some(session) = &self.session {
-            if let Err(error) = session.swarm().network_changed().await {
-                tracing::debug!(%error, "nobody was called again");
-            }
-            session.announce(self.interfaces.candidates(self.bridge.port())).await;
-        }
     }
 
     /// This device has other addresses in the mesh than its tunnel.
@@ -302,7 +321,7 @@ impl Core {
         self.ready_at = Some(within(if alone { Duration::ZERO } else { READY_PATIENCE }));
     }
 
-    fn changed(&mut self) {
+    pub(super) fn changed(&mut self) {
         self.notice_at.get_or_insert_with(|| within(NOTICE_PAUSE));
     }
 

@@ -56,6 +56,12 @@ pub(super) fn monotonic() -> Instant {
     Instant::now()
 }
 
+/// The time since the machine started, its sleep included.
+pub(super) fn with_sleep() -> Duration {
+    use rustix::time::{ClockId, clock_gettime};
+    Duration::try_from(clock_gettime(ClockId::Boottime)).unwrap_or_default()
+}
+
 /// Waits until then; for ever without a time.
 pub(super) async fn at(deadline: Option<tokio::time::Instant>) {
     match deadline {

@@ -15,14 +15,18 @@
 //! What is absent: decisions about trust (`p2p`), about packets (`dataplane`) and about the machine
 //! (`host`). The daemon only brings them together.
 
+mod advice;
 mod answers;
 mod becoming;
 mod bridge;
 mod core;
+mod diagnosis;
 mod failures;
 mod interfaces;
 mod joining;
 mod machine;
+mod mapping;
+mod nat;
 mod pinging;
 mod ports;
 mod refusals;
@@ -31,6 +35,7 @@ mod session;
 mod state;
 mod stranded;
 mod view;
+mod whereabouts;
 
 use std::sync::Arc;
 

@@ -5,15 +5,24 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use warren_p2p::swarm::{Handle, Probe};
 
 use super::pinging;
 use crate::control::{
-    Cause, Failure, GrantChange, GrantOutcome, Invite, InviteTerms, JoinEvent, JoinRequest, NewInvite, Path,
-    PingEvent, PingRequest, Result, Service, Status,
+    Cause, Doctor, Failure, GrantChange, GrantOutcome, Invite, InviteTerms, JoinEvent, JoinRequest, Netcheck,
+    NewInvite, Path, PingEvent, PingRequest, Result, Service, Status,
 };
 
 /// Questions that wait for the loop at most; a client beyond that waits at its own socket.
 const BACKLOG: usize = 64;
+
+/// What a path takes to be found where one can be, on slow links too.
+const TRYING: Duration = Duration::from_secs(4);
+
+/// What members take to call all our addresses.
+const PROBING: Duration = Duration::from_secs(8);
 
 /// Where the answer to a question goes.
 pub(super) type Reply<T> = oneshot::Sender<Result<T>>;
@@ -27,17 +36,23 @@ pub(super) enum Request {
     Join(JoinRequest, mpsc::Sender<Result<JoinEvent>>),
     FindPeer(String, Reply<Target>),
     Ping(String, Reply<Ping>),
+    Netcheck(Reply<Netcheck>),
+    /// The control connections, for what takes longer than the loop may.
+    Mesh(Reply<Handle>),
+    Doctor(Option<String>, Vec<Probe>, Reply<Doctor>),
     SetGrants(GrantChange, Reply<GrantOutcome>),
     Leave(Reply<()>),
     Down(Reply<()>),
 }
 
 /// A peer that can be pinged.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Target {
     pub(super) name: String,
     pub(super) ipv4: std::net::Ipv4Addr,
     pub(super) path: Option<Path>,
+    /// Its other paths, as they come.
+    pub(super) changes: mpsc::Receiver<Option<Path>>,
 }
 
 /// A ping under way.
@@ -99,6 +114,30 @@ impl Service for Requests {
         let requests = self.clone();
         tokio::spawn(pinging::ping(requests, request, events));
         Box::pin(after(std::future::ready(()), receiver))
+    }
+
+    fn netcheck(&self) -> BoxFuture<'_, Result<Netcheck>> {
+        Box::pin(self.ask(Request::Netcheck))
+    }
+
+    fn doctor(&self, peer: Option<String>) -> BoxFuture<'_, Result<Doctor>> {
+        Box::pin(async move {
+            let mesh = self.ask(Request::Mesh).await?;
+            let tried = async {
+                // A peer nobody talks to has no path; this makes the dataplane look for one.
+                if let Some(peer) = peer.clone() {
+                    let ping = self.ask(|reply| Request::Ping(peer, reply)).await?;
+                    // What came of it stands in the report.
+                    let _ = timeout(TRYING, ping.answer).await;
+                }
+                Ok::<(), Failure>(())
+            };
+            let (tried, probes) = tokio::join!(tried, timeout(PROBING, mesh.probe_me()));
+            tried?;
+            // Nobody may be there to probe us; the rest of the report is of use all the same.
+            let probes = probes.ok().and_then(std::result::Result::ok).unwrap_or_default();
+            self.ask(|reply| Request::Doctor(peer, probes, reply)).await
+        })
     }
 
     fn set_grants(&self, change: GrantChange) -> BoxFuture<'_, Result<GrantOutcome>> {

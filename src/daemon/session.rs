@@ -5,7 +5,7 @@
 //! stop:   routes, link, address ─► tunnel ─► control connections ─► store
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -15,14 +15,16 @@ use tokio::task::JoinSet;
 use warren_p2p::identity::DeviceId;
 use warren_p2p::invite::InviteCode;
 use warren_p2p::membership::{Member, Roster};
-use warren_p2p::node::Event;
+use warren_p2p::node::{Event, RelayPolicy};
 use warren_p2p::record::Grants;
 use warren_p2p::swarm::{self, Handle, Settings};
 
 use super::bridge::Bridge;
+use super::diagnosis::Heard;
+use super::nat::Nat;
 use super::state::MeshDir;
 use super::{failures, joining, stranded};
-use crate::config::Config;
+use crate::config::{Config, Relay};
 use crate::control::{Cause, Failure, Result};
 use crate::host::{Change, Host};
 
@@ -38,8 +40,10 @@ pub(super) struct Session {
     peers: BTreeSet<DeviceId>,
     /// What each of them may do here.
     grants: BTreeMap<DeviceId, Grants>,
-    /// Our addresses as members see them, the latest last.
-    observed: VecDeque<SocketAddr>,
+    /// Our addresses as members see them.
+    pub(super) nat: Nat,
+    /// What members have told for people to read.
+    pub(super) heard: Heard,
     /// Why a record could not be written last; none once one could.
     pub(super) store_failure: Option<String>,
     /// The code this device came by, in case nobody but its witness has heard of it.
@@ -65,7 +69,10 @@ impl Session {
         let settings = Settings {
             identity,
             sockets: bridge.quic_sockets(),
-            tcp_ports: vec![bridge.port()],
+            tcp_ports: [bridge.port()]
+                .into_iter()
+                .chain(config.tcp_ports.iter().copied().filter(|port| *port != bridge.port()))
+                .collect(),
             mdns: config.mdns,
             tunnel: tunnel_addresses(&roster),
             rendezvous: config.rendezvous.clone(),
@@ -87,12 +94,24 @@ impl Session {
             tun,
             peers: BTreeSet::new(),
             grants: BTreeMap::new(),
-            observed: VecDeque::new(),
+            nat: Nat::default(),
+            heard: Heard::default(),
             store_failure: None,
             code,
             asking: JoinSet::new(),
         };
-        match session.take_place(config, bridge, host).await {
+        let policy = match config.relay {
+            Relay::Auto => RelayPolicy::Auto,
+            Relay::On => RelayPolicy::On,
+            Relay::Off => RelayPolicy::Off,
+        };
+        bridge.set_quota(config.relay_bytes_per_day, config.relay_packets_per_second).await;
+        let settled = session.swarm.set_relay_policy(policy).await.map_err(failures::command);
+        let settled = match settled {
+            Ok(()) => session.take_place(config, bridge, host).await,
+            Err(failure) => Err(failure),
+        };
+        match settled {
             Ok(()) => Ok(session),
             Err(failure) => {
                 session.stop(bridge, host).await;
@@ -189,30 +208,25 @@ impl Session {
         [route(member.ipv4.into(), 32), route(member.ipv6.into(), 128)]
     }
 
-    /// Somebody has seen us at this address; true if that is news.
-    pub(super) fn observed(&mut self, address: SocketAddr) -> bool {
-        if self.observed.contains(&address) {
-            return false;
-        }
-        // Kept small: a NAT that gives every destination another port must not fill our candidates.
-        if self.observed.len() >= OBSERVED {
-            self.observed.pop_front();
-        }
-        self.observed.push_back(address);
-        true
-    }
-
     /// Tells the others where our dataplane may be reached.
-    pub(super) async fn announce(&self, interfaces: impl Iterator<Item = SocketAddr>) {
-        let candidates: BTreeSet<_> = interfaces.chain(self.observed.iter().copied()).collect();
+    pub(super) async fn announce(&self, addresses: Vec<SocketAddr>) {
+        let candidates: BTreeSet<_> = addresses.into_iter().chain(self.nat.announced()).collect();
         if let Err(error) = self.swarm.set_candidates(candidates.into_iter().collect()).await {
             tracing::debug!(%error, "our addresses were not told");
+        }
+        if let Err(error) = self.swarm.set_nat(self.nat.main_kind().into()).await {
+            tracing::debug!(%error, "our NAT was not told");
         }
     }
 
     /// Wants a way to a member that packets wait for.
     pub(super) async fn want(&self, peer: DeviceId) {
-        if let Err(error) = self.swarm.want(peer).await {
+        let asked = match self.swarm.want(peer).await {
+            // A relay carries the first packets; whatever is better takes over.
+            Ok(()) => self.swarm.want_relay(peer).await,
+            refused => refused,
+        };
+        if let Err(error) = asked {
             tracing::debug!(%error, "no way to a peer was asked for");
         }
     }
@@ -281,14 +295,7 @@ impl Session {
     pub(super) fn tun(&self) -> &str {
         &self.tun
     }
-
-    pub(super) fn observed_addresses(&self) -> impl Iterator<Item = SocketAddr> {
-        self.observed.iter().copied()
-    }
 }
-
-/// Observed addresses to keep: two families, and a few for a NAT that changes its mind.
-const OBSERVED: usize = 6;
 
 fn tunnel_addresses(roster: &Roster) -> BTreeSet<IpAddr> {
     roster.members().values().flat_map(|member| [member.ipv4.into(), member.ipv6.into()]).collect()

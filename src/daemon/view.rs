@@ -1,7 +1,7 @@
 //! The daemon's state in the words of the local API.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use data_encoding::BASE64;
@@ -11,6 +11,7 @@ use warren_p2p::node::PeerLink;
 use warren_p2p::record::{self, Grants, RecordId, Relation, Timestamp};
 
 use super::bridge::Link;
+use super::nat::Nat;
 use crate::control;
 
 /// A clock that is off by more than this is worth a warning: invites and witness times are judged by it.
@@ -37,7 +38,7 @@ pub(super) fn mesh(roster: &Roster) -> control::Mesh {
 }
 
 /// This device.
-pub(super) fn device(me: &Member, port: u16, tun: &str) -> control::Device {
+pub(super) fn device(me: &Member, port: u16, tun: &str, mtu: u16) -> control::Device {
     control::Device {
         name: me.name.to_string(),
         id: me.id.to_string(),
@@ -48,6 +49,7 @@ pub(super) fn device(me: &Member, port: u16, tun: &str) -> control::Device {
         wireguard: BASE64.encode(me.wireguard.as_bytes()),
         tun: tun.to_owned(),
         admin: me.admin,
+        mtu,
     }
 }
 
@@ -63,12 +65,13 @@ pub(super) fn no_device(name: &str, port: u16) -> control::Device {
         wireguard: String::new(),
         tun: String::new(),
         admin: false,
+        mtu: 0,
     }
 }
 
 /// How the outside sees us.
-pub(super) fn nat(observed: impl Iterator<Item = SocketAddr>) -> control::Nat {
-    control::Nat { kind: "unknown".to_owned(), observed: observed.collect() }
+pub(super) fn nat(nat: &Nat) -> control::Nat {
+    control::Nat { kind: nat.main_kind().word().to_owned(), observed: nat.seen() }
 }
 
 /// Another member.
@@ -108,6 +111,7 @@ pub(super) fn peer(
         last_seen_s,
         clock_skew_ms: control_link.and_then(|control| control.clock_skew_ms),
         rejected_records: control_link.map_or(0, |control| control.rejected_records),
+        why: None,
     }
 }
 

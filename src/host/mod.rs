@@ -18,9 +18,11 @@ pub mod check;
 mod journal;
 mod lock;
 mod netlink;
+mod route_watch;
 
 pub use apply::{Host, HostError};
 pub use change::Change;
 pub use journal::JournalError;
 pub use lock::StateLock;
 pub use netlink::NetlinkError;
+pub use route_watch::RouteWatch;

@@ -10,7 +10,10 @@ fn without_a_daemon_every_question_says_how_to_start_it() {
         "error: the daemon is not running (nobody answers at DIR/socket)\n\
          hint: start it with `sudo warren up`\n",
     );
-    let questions: [&[&str]; 11] = [
+    let questions: [&[&str]; 14] = [
+        &["netcheck"],
+        &["doctor"],
+        &["doctor", "nas"],
         &[],
         &["status"],
         &["peers"],
@@ -45,7 +48,10 @@ fn a_failure_for_programs_is_one_json_line_on_stderr() {
 #[test]
 fn help_goes_to_stdout_and_fits_a_screen() {
     let program = Program::new();
-    for command in ["", "up", "down", "leave", "join", "invite", "peers", "status", "ping", "allow", "deny"] {
+    for command in [
+        "", "up", "down", "leave", "join", "invite", "peers", "status", "ping", "netcheck", "doctor",
+        "allow", "deny",
+    ] {
         let arguments: Vec<&str> = [command, "-h"].into_iter().filter(|word| !word.is_empty()).collect();
         let outcome = program.run(&arguments);
         assert_eq!((outcome.code, outcome.err.as_str()), (0, ""), "{command}");

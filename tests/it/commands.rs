@@ -28,6 +28,8 @@ port    41820/udp, behind easy NAT, seen as 203.0.113.9:41820
 ●  desk                       100.100.100.40  relay by laptop     81 ms
 ●  laptop                     100.100.100.20  lan               0.43 ms
 ○  phone-of-somebody-far-off  100.100.100.30  offline for 3 h 1 min
+   desk: 192.168.1.20:41820 for 1 min 15 s
+   laptop: 192.168.1.20:41820 for 1 min 15 s
 ";
     let outcome = program.run(&["status"]);
     assert_eq!(outcome.err, "");
@@ -217,7 +219,7 @@ fn ping_shows_each_answer_with_its_path_and_the_sum() {
     let (program, _daemon) = start();
     let expected = "\
 PING laptop (100.100.100.20) through the mesh, path relay by laptop 192.168.1.20:41820
-the path is now lan 192.168.1.20:41820
+now lan, 192.168.1.20:41820, 0.43 ms
 answer from laptop: seq=1 path=lan 192.168.1.20:41820 time=0.43 ms
 answer from laptop: seq=2 path=lan 192.168.1.20:41820 time=0.43 ms
 
@@ -242,8 +244,10 @@ fn a_peer_nobody_knows_is_exit_code_5_for_every_command() {
     let (program, _daemon) = start();
     let expected =
         Outcome::failed(5, "error: peer 'x' is unknown\nhint: `warren peers` lists those there are\n");
-    for arguments in [["ping", "x", "-c1"], ["allow", "x", "files"], ["deny", "x", "files"]] {
-        assert_eq!(program.run(&arguments), expected, "{arguments:?}");
+    for arguments in
+        [&["ping", "x", "-c1"][..], &["doctor", "x"], &["allow", "x", "files"], &["deny", "x", "files"]]
+    {
+        assert_eq!(program.run(arguments), expected, "{arguments:?}");
     }
 }
 

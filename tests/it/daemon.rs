@@ -9,9 +9,10 @@ use futures::stream::{self, BoxStream, StreamExt as _};
 use tokio::runtime::Runtime;
 use warren::control::server::Server;
 use warren::control::{
-    Admitted, Both, Cause, Device, Failure, Grant, GrantChange, GrantOutcome, Grants, Invite, InviteState,
-    InviteTerms, JoinEvent, JoinRequest, Mesh, Nat, NewInvite, Path as Way, PathKind, Peer, PingEvent,
-    PingRequest, Relation, Result, Service, Status, Terms,
+    Admitted, Advice, Both, Cause, Device, Doctor, Failure, FamilyCheck, Grant, GrantChange, GrantOutcome,
+    Grants, Invite, InviteState, InviteTerms, JoinEvent, JoinRequest, MappingState, Mesh, Nat, Netcheck,
+    NewInvite, Outcome, Pair, Path as Way, PathKind, Peer, PeerCheck, PingEvent, PingRequest, Relation,
+    RelayCheck, Result, Service, Sighting, Status, Terms,
 };
 
 pub(crate) const CODE: &str = "warren1qqqqzzzzyyyyxxxxwwww";
@@ -63,6 +64,7 @@ pub(crate) fn status() -> Status {
             via: via.map(str::to_owned),
             rtt_ms: Some(rtt_ms),
             since_s: 75,
+            mtu: None,
         })
     };
     let mut laptop = peer("laptop", 20, Relation::Own, way(PathKind::Lan, None, 0.43));
@@ -91,6 +93,7 @@ pub(crate) fn status() -> Status {
             wireguard: "k".repeat(44),
             tun: "warren0".into(),
             admin: true,
+            mtu: 1420,
         },
         nat: Nat { kind: "easy".into(), observed: vec!["203.0.113.9:41820".parse().unwrap()] },
         peers: vec![desk, laptop, phone],
@@ -122,6 +125,64 @@ fn peer(name: &str, last: u8, relation: Relation, path: Option<Way>) -> Peer {
         last_seen_s: None,
         clock_skew_ms: None,
         rejected_records: 0,
+        why: None,
+    }
+}
+
+pub(crate) fn netcheck() -> Netcheck {
+    let advice = |message: &str| Advice { code: "upnp_off".into(), message: message.into() };
+    Netcheck {
+        device: "nas".into(),
+        port: 41820,
+        udp: Some(true),
+        ipv4: FamilyCheck {
+            addresses: vec!["192.168.1.7".parse().unwrap()],
+            outward: Some("192.168.1.7".parse().unwrap()),
+            nat: "hard".into(),
+            seen: vec![Sighting {
+                by: "laptop".into(),
+                address: "203.0.113.9:41820".parse().unwrap(),
+                counts: true,
+            }],
+        },
+        port_mapping: MappingState::Refused,
+        relay: "auto".into(),
+        relays: vec![RelayCheck {
+            name: "laptop".into(),
+            rtt_ms: Some(40.0),
+            reserved: Some(true),
+            carries: vec!["desk".into()],
+        }],
+        mtu: 1420,
+        advice: vec![advice("your router has UPnP off: turn it on, or forward UDP 41820 to 192.168.1.7")],
+        ..Netcheck::default()
+    }
+}
+
+fn desk() -> PeerCheck {
+    let pair = |endpoint: &str, via: Option<&str>, outcome| Pair {
+        kind: Some(if via.is_some() { PathKind::Relay } else { PathKind::Direct }),
+        endpoint: Some(endpoint.parse().unwrap()),
+        via: via.map(str::to_owned),
+        source: "told".into(),
+        outcome,
+    };
+    PeerCheck {
+        name: "desk".into(),
+        connected: true,
+        path: status().peers[0].path.clone(),
+        nat: "hard".into(),
+        pairs: vec![
+            pair("198.51.100.7:41820", None, Outcome::Unanswered { pings: 12 }),
+            pair("192.168.1.20:41820", Some("laptop"), Outcome::Verified { rtt_ms: 81.2 }),
+            pair("10.0.0.3:41820", None, Outcome::Untried),
+        ],
+        why: Some("symmetric NAT on both sides".into()),
+        advice: vec![Advice {
+            code: "both_symmetric".into(),
+            message: "both routers give each connection a port of its own (symmetric NAT)".into(),
+        }],
+        ..PeerCheck::default()
     }
 }
 
@@ -223,9 +284,25 @@ impl Service for Answers {
                 let replies = (1..=count).map(reply);
                 stream::iter([target, changed].into_iter().chain(replies).map(Ok)).boxed()
             }
+            "relayed" => {
+                let reply = move |sequence| PingEvent::Reply { sequence, rtt_us: 81_000, path: path("desk") };
+                stream::iter((1..=count).map(reply).map(Ok)).boxed()
+            }
             "desk" => stream::iter((1..=count).map(|sequence| Ok(PingEvent::Timeout { sequence }))).boxed(),
             _ => stream::iter([Err(unknown(&request.peer))]).boxed(),
         }
+    }
+
+    fn netcheck(&self) -> BoxFuture<'_, Result<Netcheck>> {
+        async { Ok(netcheck()) }.boxed()
+    }
+
+    fn doctor(&self, peer: Option<String>) -> BoxFuture<'_, Result<Doctor>> {
+        let answer = match peer.as_deref() {
+            None | Some("desk") => Ok(Doctor { here: netcheck(), peers: vec![desk()] }),
+            Some(other) => Err(unknown(other)),
+        };
+        async { answer }.boxed()
     }
 
     fn set_grants(&self, change: GrantChange) -> BoxFuture<'_, Result<GrantOutcome>> {

@@ -7,4 +7,5 @@ mod api;
 mod cli;
 mod commands;
 mod daemon;
+mod paths;
 mod program;

@@ -9,14 +9,22 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod bench_itself;
+mod blocked;
+mod cell;
 mod crowd;
+mod grid;
 mod interrupting;
 mod joining;
+mod kinds;
 mod looking;
+mod manners;
+mod mapping;
 mod mesh;
+mod mtu;
 mod obstacles;
 mod refusing;
 mod restarting;
+mod surviving;
 mod trespassing;
 
 use std::process::ExitCode;
@@ -44,6 +52,17 @@ fn main() -> ExitCode {
             machines_of_one_lan_reach_each_other_and_nobody_else
             a_home_router_translates_and_drops_what_nobody_asked_for
             a_footprint_notices_what_is_left_behind;
+        kinds:
+            routers_translate_as_their_kind_says
+            a_full_cone_lets_strangers_in_only_where_somebody_is
+            two_nats_in_a_row_share_the_providers_space
+            where_udp_is_blocked_tcp_gets_out_and_nothing_in
+            ipv6_only_has_a_firewall_and_no_ipv4
+            broken_ipv6_looks_well_and_leads_nowhere
+            a_router_with_upnp_maps_a_port_and_forgets_it_at_a_reset
+            a_nat_that_forgets_gives_another_port
+            the_weather_is_as_ordered
+            a_small_router_takes_no_more_connections_than_its_table_holds;
         joining:
             two_machines_with_only_a_pasted_code_ping_each_other
             a_code_connects_across_the_internet
@@ -88,8 +107,31 @@ fn main() -> ExitCode {
         trespassing:
             no_packet_goes_to_anybody_but_peers
             a_member_cannot_speak_in_anothers_name;
+        surviving:
+            a_download_survives_an_address_change
+            a_download_survives_a_nat_that_forgets
+            a_download_survives_the_death_of_its_relay
+            a_download_survives_a_direct_path_that_falls_silent
+            a_frozen_daemon_comes_back_without_a_burst;
+        blocked:
+            a_member_without_udp_reaches_the_founder_in_a_stream
+            two_members_without_udp_meet_through_the_founder
+            udp_that_is_let_out_again_is_used_again;
+        mapping:
+            a_port_is_mapped_and_given_back
+            a_mapping_is_made_again_when_the_router_forgot_it
+            a_mapped_member_is_reached_where_guessing_would_be_needed;
+        mtu:
+            a_link_of_1492_carries_a_download_both_ways
+            a_link_of_1400_carries_a_download_both_ways
+            a_link_of_1280_carries_a_download_both_ways
+            a_download_goes_on_when_the_link_narrows;
+        manners:
+            a_hundred_dead_members_do_not_fill_a_small_router
+            a_quiet_mesh_keeps_its_paths_and_says_little;
         crowd:
             twenty_four_members_all_ping_each_other;
     };
+    let trials = trials.into_iter().chain(grid::trials()).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -22,6 +22,8 @@ const MAX_WAITING: usize = 32;
 const WAIT: Duration = Duration::from_secs(10);
 /// How often the daemon is asked for candidates while traffic waits.
 const WANT_AGAIN: Duration = Duration::from_secs(2);
+/// How often relays are called while traffic flows: their paths count in seconds.
+const CALL_AGAIN: Duration = Duration::from_millis(100);
 /// Sealed packets are padded to a multiple of this many bytes (paper, 5.4.6), but not beyond the MTU.
 const PADDING: usize = 16;
 
@@ -56,7 +58,7 @@ pub(super) struct Remote {
     relays: Vec<(u64, PeerId, Option<Via>)>,
     /// Relays that are needed to send to it, and whether at once.
     calls: Vec<(PeerId, bool)>,
-    /// Each batch calls the relays once.
+    /// When the relays were called last.
     called_at: Option<Instant>,
     /// It is needed as a relay and has no path.
     is_called: bool,
@@ -250,7 +252,7 @@ impl Remote {
     }
 
     pub(super) fn call_relays(&mut self, now: Instant) {
-        if self.called_at == Some(now) {
+        if self.called_at.is_some_and(|at| now.saturating_duration_since(at) < CALL_AGAIN) {
             return;
         }
         self.called_at = Some(now);

@@ -11,6 +11,11 @@ use crate::{
 /// So many calls by QUIC have failed before TCP is tried, where QUIC has worked with somebody else.
 const BEFORE_TCP: u32 = 3;
 
+/// After so many failed calls, others are asked where a member is.
+const LOOKUPS: u32 = 3;
+/// With the longest pauses, two minutes.
+const CALLS_AN_HOUR: u32 = 30;
+
 impl Node {
     /// No address of the peer answered.
     pub fn handle_dial_failed(&mut self, peer: DeviceId, now: Now) {
@@ -19,7 +24,9 @@ impl Node {
             Some(_) => self.plan.handle_failed(&peer, now.instant),
             None => {
                 self.plan.handle_failed(&peer, now.instant);
-                self.outputs.push_back(Output::Lookup(peer));
+                if self.is_worth_a_lookup(&peer) {
+                    self.outputs.push_back(Output::Lookup(peer));
+                }
             }
         }
     }
@@ -73,7 +80,7 @@ impl Node {
                 self.plan.begin(&peer, now.instant);
                 self.plan.handle_failed(&peer, now.instant);
                 self.call_through(peer, now.instant);
-                if !self.sessions.is_empty() {
+                if !self.sessions.is_empty() && self.is_worth_a_lookup(&peer) {
                     return Some(Output::Lookup(peer));
                 }
                 continue;
@@ -97,6 +104,12 @@ impl Node {
             self.call_through(peer, now.instant + super::relaying::CIRCUIT_AFTER);
             return Some(Output::Dial { peer, addresses, streams });
         }
+    }
+
+    /// Everybody connected is asked, so not after each call: at first, and once an hour.
+    fn is_worth_a_lookup(&self, peer: &DeviceId) -> bool {
+        let failures = self.plan.failures(peer);
+        failures <= LOOKUPS || failures.is_multiple_of(CALLS_AN_HOUR)
     }
 
     fn remember_call(&mut self, peer: DeviceId, taken: Taken) -> Taken {

@@ -23,6 +23,8 @@ const OLD: Duration = Duration::from_secs(5);
 pub(super) struct Link {
     pub(super) address: SocketAddr,
     pub(super) since: Instant,
+    /// We called.
+    pub(super) dialled: bool,
     /// Somebody else could call the peer there: we did, or it calls from its shared socket.
     pub(super) callable: bool,
     /// It goes on when our own address changes: QUIC lets the side that called move.

@@ -81,6 +81,11 @@ impl Middle {
         self.forwarded.values().filter(|forwarded| forwarded.stands()).count()
     }
 
+    /// Whether we forward for this member.
+    pub fn serves(&self, member: &DeviceId) -> bool {
+        self.forwarded.keys().any(|pair| pair.contains(member))
+    }
+
     /// A member wants to reach another through us.
     pub fn open(
         &mut self,

@@ -1,7 +1,7 @@
 //! What two connected members tell each other about now: clock, candidates, grants, who else is where.
 //!
 //! Each side says [`Hello`] when a connection stands and whenever something in it changes; the answer is the other
-//! side's own `Hello`. Nothing here is recorded: it ends with the connection. Candidates are addresses of the
+//! side's own `Hello`. A presence is told once to each. Nothing here is recorded: it ends with the connection. Candidates are addresses of the
 //! dataplane's sockets, which the daemon hands to its path agent.
 
 use std::net::SocketAddr;

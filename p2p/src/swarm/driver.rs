@@ -266,7 +266,11 @@ impl Driver {
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
                 self.handle_established(&peer_id, connection_id, &endpoint);
             }
-            SwarmEvent::ConnectionClosed { peer_id, connection_id, cause, .. } => {
+            SwarmEvent::ConnectionClosed { peer_id, connection_id, cause, num_established, .. } => {
+                if num_established == 0 {
+                    // Kademlia would call it by itself, and tell others of it.
+                    self.swarm.behaviour_mut().kad.inner().remove_peer(&peer_id);
+                }
                 tracing::debug!(peer = %peer_id, ?cause, "connection closed");
                 self.visits.remove(&connection_id);
                 let key = self.connections.remove(&connection_id);

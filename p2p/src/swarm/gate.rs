@@ -7,7 +7,7 @@
 //!   be told why not);
 //! - anybody else: the connection is refused before any protocol starts.
 //!
-//! [`Gate`] refuses and counts; [`MembersOnly`] hides one behaviour from everybody who is not a member. Both look at
+//! Through a relay come members alone. [`Gate`] refuses and counts; [`MembersOnly`] hides one behaviour from everybody who is not a member. Both look at
 //! one [`Guests`] list, which the driver renews with every change of the roster. Who is no longer on it is
 //! disconnected at once.
 

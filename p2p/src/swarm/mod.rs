@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! shared UDP sockets ─ quic ─┐                  ┌─ gate ─ join                      (invite holders: this alone)
-//! own TCP listener ─ tls ────┴─ tunnel guard ───┤
-//!                                               └─ members only: exchange, signal, identify, ping, kad      mdns
+//! own TCP listener ─ tls ────┼─ tunnel guard ───┤
+//! circuits ─ tls ────────────┘                  └─ members only: exchange, signal, reach, identify, ping, kad, relay, dcutr
 //! ```
 //!
 //! [`fn@join`] makes a swarm whose identity is the invite key and ends with the records of the mesh. [`start_member`] makes
@@ -18,10 +18,20 @@
 //! tunnel's interface (a query every five minutes that no peer takes; tunnel addresses are never in an answer), it speaks
 //! IPv4 alone, and it keeps whatever a LAN full of answers makes it keep. Where the LAN itself is hostile, switch it off.
 //!
+//! Members that cannot call each other meet through a third (`circuit.rs`): libp2p's circuit relay, for members at both
+//! ends and in the middle, without the limits that libp2p has for strangers. Inside a circuit run our TLS and the gate's
+//! rules, so the relay only copies bytes. The node then has both ends call directly, and closes the circuit when one
+//! got through; libp2p's DCUtR does the same with its own timing, and is told the addresses that peers saw, raw.
+//!
+//! Whether we can be reached from outside is not libp2p's AutoNAT v2, though its idea, a call from a fresh port. That asks
+//! only peers that we have called, never twice, and not when a person wants to know; and its call back is a connection
+//! of a member, which would take the place of the session that stands. Ours (`quic/dial_back.rs`) is a stranger's, and
+//! the handshake is the proof.
+//!
 //! [`rendezvous`] is a swarm of its own, without the device's key, off unless configured: there members meet that know no
 //! address of each other, in a public network of strangers.
 //!
-//! Absent: relayed connections and hole punching (the next step), agent versions, metrics.
+//! Absent: agent versions, metrics; circuits for those who are to join (they need a door).
 
 mod address;
 mod behaviour;

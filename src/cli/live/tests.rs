@@ -19,6 +19,7 @@ fn status(peers: Vec<Peer>) -> Status {
             wireguard: String::new(),
             tun: String::new(),
             admin: true,
+            mtu: 1420,
         },
         nat: Nat::default(),
         peers,
@@ -44,6 +45,7 @@ fn laptop(online: bool, kind: Option<PathKind>) -> Peer {
             via: None,
             rtt_ms: Some(0.4),
             since_s: 0,
+            mtu: None,
         }),
         rx_bytes: 0,
         tx_bytes: 0,
@@ -56,6 +58,7 @@ fn laptop(online: bool, kind: Option<PathKind>) -> Peer {
         last_seen_s: None,
         clock_skew_ms: None,
         rejected_records: 0,
+        why: None,
     }
 }
 
@@ -75,6 +78,19 @@ fn a_better_path_is_a_line_and_a_new_round_trip_is_none() {
     direct.path.as_mut().unwrap().rtt_ms = Some(9.0);
     direct.rx_bytes = 17;
     assert_eq!(changes(&before, &status(vec![direct])), [""; 0]);
+}
+
+#[test]
+fn a_relay_is_told_by_name_with_the_reason() {
+    let mut relayed = laptop(true, Some(PathKind::Relay));
+    relayed.path.as_mut().unwrap().via = Some("nas".into());
+    relayed.why = Some("symmetric NAT on both sides".into());
+    let lines = changes(&status(vec![laptop(true, Some(PathKind::Direct))]), &status(vec![relayed]));
+    let line = "● laptop is reached: relay by nas 192.0.2.7:41820, 0.40 ms (symmetric NAT on both sides)";
+    assert_eq!(lines, [line]);
+    let stream = status(vec![laptop(true, Some(PathKind::Stream))]);
+    let lines = changes(&status(vec![laptop(true, Some(PathKind::Direct))]), &stream);
+    assert_eq!(lines, ["● laptop is reached: stream 192.0.2.7:41820, 0.40 ms"]);
 }
 
 #[test]

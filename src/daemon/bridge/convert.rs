@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use warren_dataplane::filter::{Incoming, PortRange, Rules, Transport};
-use warren_dataplane::path::{Kind, PathInfo};
+use warren_dataplane::path::{Kind, Outcome, PairFailure, PairReport, PairSource, PathInfo};
 use warren_p2p::record::{self, Grants};
 
 use crate::control;
@@ -23,17 +23,51 @@ pub(super) fn rules(grants: &Grants) -> Rules {
 }
 
 /// A path as the local API shows it.
-pub(super) fn view(path: &PathInfo, now: Instant) -> control::Path {
+pub(super) fn view(path: &PathInfo, via: Option<String>, now: Instant) -> control::Path {
     control::Path {
-        kind: match path.kind {
-            Kind::Lan => control::PathKind::Lan,
-            Kind::Direct => control::PathKind::Direct,
-            Kind::Relay => control::PathKind::Relay,
-            Kind::Stream => control::PathKind::Stream,
-        },
+        kind: kind(path.kind),
         endpoint: path.endpoint,
-        via: None,
+        via,
         rtt_ms: Some(path.rtt.as_secs_f64() * 1000.0),
+        mtu: path.mtu,
         since_s: now.saturating_duration_since(path.since).as_secs(),
+    }
+}
+
+/// A way as the local API shows it.
+pub(super) fn pair(pair: &PairReport, via: Option<String>) -> control::Pair {
+    control::Pair {
+        kind: pair.kind.map(kind),
+        endpoint: pair.endpoint,
+        via,
+        source: match pair.source {
+            PairSource::Told => "told",
+            PairSource::Learned => "learned",
+            PairSource::Agreed => "agreed",
+        }
+        .to_owned(),
+        outcome: match pair.outcome {
+            Outcome::Verified => {
+                control::Outcome::Verified { rtt_ms: pair.rtt.map_or(0.0, |rtt| rtt.as_secs_f64() * 1000.0) }
+            }
+            Outcome::Unanswered { pings } => control::Outcome::Unanswered { pings },
+            Outcome::Untried => control::Outcome::Untried,
+            Outcome::Failed(why) => control::Outcome::Failed {
+                why: match why {
+                    PairFailure::Silent => "answered once, and does so no more",
+                    PairFailure::NoPathToRelay => "there is no path to the relay",
+                }
+                .to_owned(),
+            },
+        },
+    }
+}
+
+fn kind(kind: Kind) -> control::PathKind {
+    match kind {
+        Kind::Lan => control::PathKind::Lan,
+        Kind::Direct => control::PathKind::Direct,
+        Kind::Relay => control::PathKind::Relay,
+        Kind::Stream => control::PathKind::Stream,
     }
 }

@@ -23,18 +23,29 @@
 //! Absent on purpose: knowledge of meshes and invites, which belongs to the tests.
 
 mod daemon;
+mod delay;
+mod flow;
 mod footprint;
+mod kind;
 mod machine;
+mod mapper;
+mod middle;
 mod namespace;
+mod network;
 mod node;
 mod outcome;
 mod wait;
 mod world;
 
 pub use daemon::Daemon;
+pub use flow::{Flow, transfer};
 pub use footprint::Footprint;
+pub use kind::Kind;
 pub use machine::Machine;
+pub use mapper::Mapper;
+pub use middle::Middle;
 pub use namespace::enter_user_namespace;
+pub use network::Network;
 pub use outcome::Outcome;
 pub use wait::{until, within};
-pub use world::{Network, World};
+pub use world::World;

@@ -1,9 +1,10 @@
 //! One machine: a network namespace in which commands run.
 
 use std::fs;
-use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
+use std::time::Duration;
 
 use crate::node::Node;
 use crate::{Daemon, Outcome};
@@ -109,6 +110,53 @@ impl Machine {
         let name = address.to_owned();
         let bound = self.device.run_sync(move || Ok(UdpSocket::bind(name)?));
         bound.unwrap_or_else(|error| panic!("{address}: {error:#}"))
+    }
+
+    /// Listens for TCP here, until the listener is dropped.
+    #[must_use]
+    pub fn listen_tcp(&self, address: &str) -> TcpListener {
+        let name = address.to_owned();
+        let bound = self.device.run_sync(move || Ok(TcpListener::bind(name)?));
+        bound.unwrap_or_else(|error| panic!("{address}: {error:#}"))
+    }
+
+    /// Connects by TCP from here; none when nobody answers within `limit`.
+    #[must_use]
+    pub fn connect_tcp(&self, to: SocketAddr, limit: Duration) -> Option<TcpStream> {
+        self.device.run_sync(move || Ok(TcpStream::connect_timeout(&to, limit)?)).ok()
+    }
+
+    /// Gives the machine another IPv4 address on its network, as a new lease does. The old one is gone.
+    ///
+    /// # Panics
+    ///
+    /// When it has none.
+    pub fn change_address(&self) {
+        let line = self.shell("ip -o -4 address show dev eth0 scope global");
+        let old = line.split_whitespace().nth(3).unwrap_or_else(|| panic!("{} has no IPv4", self.name()));
+        let (address, bits) = old.split_once('/').unwrap_or((old, "24"));
+        let parts: Vec<&str> = address.split('.').collect();
+        let last: u8 = parts.last().and_then(|part| part.parse().ok()).unwrap_or_default();
+        // Far from what the network hands out by itself.
+        let new = if last >= 200 { last - 1 } else { 250 };
+        let new = format!("{}.{}.{}.{new}/{bits}", parts[0], parts[1], parts[2]);
+        let route = self.shell("ip -4 route show default");
+        // With the last address of the network its route would go; the router stays the same.
+        self.shell(&format!(
+            "ip address add {new} dev eth0; ip address del {old} dev eth0; ip -4 route replace {}",
+            route.lines().next().unwrap_or_default()
+        ));
+    }
+
+    /// Unplugs the cable or plugs it in again.
+    pub fn set_cable(&self, plugged: bool) {
+        self.shell(if plugged {
+            "nft delete table inet unplugged"
+        } else {
+            "nft 'table inet unplugged {
+                chain input { type filter hook input priority -300; iifname eth0 drop; };
+                chain output { type filter hook output priority -300; oifname eth0 drop; }; }'"
+        });
     }
 
     /// The hardware addresses of its interfaces.

@@ -15,6 +15,7 @@ const COMMAND_LIMIT: Duration = Duration::from_secs(60);
 pub(crate) enum Node {
     Device(patchbay::Device),
     Router(patchbay::Router),
+    Middle(patchbay::Ix),
 }
 
 impl Node {
@@ -22,6 +23,7 @@ impl Node {
         match self {
             Self::Device(device) => device.name(),
             Self::Router(router) => router.name(),
+            Self::Middle(_) => "the middle",
         }
     }
 
@@ -42,6 +44,7 @@ impl Node {
         let spawned = match self {
             Self::Device(device) => device.spawn_command_sync(tied),
             Self::Router(router) => router.spawn_command_sync(tied),
+            Self::Middle(ix) => ix.spawn_command_sync(tied),
         };
         spawned.unwrap_or_else(|error| panic!("{}: {error:#}", self.name()))
     }

@@ -5,32 +5,34 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use patchbay::{IpSupport, Lab, RouterBuilder, RouterPreset};
+use ipnet::Ipv4Net;
+use patchbay::{Firewall, IpSupport, Lab, RouterBuilder, RouterPreset};
 use tempfile::TempDir;
 
-use crate::node::Node;
-use crate::{Machine, until};
+use crate::kind::guard;
+use crate::{Kind, Machine, Middle, Network, until};
 
 /// How much of a daemon's log is shown when a test fails, in lines.
 const LOG_TAIL: usize = 80;
+
+/// Between a home and a provider that translates (RFC 6598).
+const SHARED: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 0);
+
+/// Where IPv4 is private although IPv6 is public.
+const PRIVATE: Ipv4Addr = Ipv4Addr::new(192, 168, 178, 0);
 
 /// A cable is as good as plugged in within this.
 const CARRIER: Duration = Duration::from_secs(5);
 
 /// Networks and machines which vanish together.
 pub struct World {
+    // Its threads forward packets of the lab, and end before it.
+    middle: Middle,
     // The lab goes first: its end kills what runs in it; the directory goes last.
     lab: Lab,
     runtime: tokio::runtime::Runtime,
     directory: TempDir,
     warren: PathBuf,
-}
-
-/// A network with a router, to which machines are plugged.
-#[derive(Clone, Debug)]
-pub struct Network {
-    router: patchbay::Router,
-    node: Node,
 }
 
 impl World {
@@ -47,7 +49,13 @@ impl World {
         let lab = lab.unwrap_or_else(|error| panic!("cannot build a network of namespaces: {error:#}"));
         let directory =
             TempDir::with_prefix("warren-").unwrap_or_else(|error| panic!("no directory: {error}"));
-        Self { lab, runtime, directory, warren: warren.to_owned() }
+        Self { middle: Middle::new(lab.ix()), lab, runtime, directory, warren: warren.to_owned() }
+    }
+
+    /// The middle of its Internet, where the weather is made.
+    #[must_use]
+    pub fn middle(&self) -> &Middle {
+        &self.middle
     }
 
     /// A network with public addresses of both families, where anybody may knock.
@@ -61,15 +69,46 @@ impl World {
     pub fn home(&self, name: &str) -> Network {
         let home = self.lab.add_router(name).preset(RouterPreset::Home).ip_support(IpSupport::V4Only);
         let network = self.network(home);
-        // A router that answered or tracked unsolicited packets to itself would let a stranger occupy the very
-        // port a device behind it is about to use. Real ones drop; the kernel's default does not.
-        network.nft(
-            "table inet guard { chain input { type filter hook input priority 0; policy accept;
-                iifname \"ix\" ct state established,related accept
-                iifname \"ix\" icmp type echo-request accept
-                iifname \"ix\" drop; }; }",
-        );
+        network.nft(&guard("ix", ""));
         network
+    }
+
+    /// A network of this kind.
+    #[must_use]
+    pub fn behind(&self, name: &str, kind: Kind) -> Network {
+        let bare = |name: &str| {
+            let builder = self.lab.add_router(name).preset(RouterPreset::Home);
+            builder.nat(None).firewall(Firewall::None).ip_support(IpSupport::V4Only)
+        };
+        match kind {
+            Kind::Open => self.public(name).of_kind(kind),
+            Kind::SixOnly => {
+                let builder = self.lab.add_router(name).preset(RouterPreset::Public);
+                self.network(builder.ip_support(IpSupport::V6Only)).of_kind(kind)
+            }
+            Kind::BrokenSix => {
+                // Public addresses of IPv6 and private ones of IPv4, which the middle must not know the way to.
+                let private = Ipv4Net::new_assert(PRIVATE, 24);
+                let builder = self.lab.add_router(name).preset(RouterPreset::Public).downstream_cidr(private);
+                let network = self.network(builder);
+                self.middle.shell(&format!("ip -4 route del {private}"));
+                network.of_kind(kind)
+            }
+            Kind::Cgnat => {
+                // Providers have the same space behind their NATs.
+                let shared = bare(&format!("{name}-isp")).downstream_cidr(Ipv4Net::new_assert(SHARED, 24));
+                let provider = self.network(shared).of_kind(kind);
+                let home = self.built(bare(name).upstream(provider.router.id()).build());
+                Network::new(home, Some(provider.router)).of_kind(Kind::Restricted)
+            }
+            Kind::Upnp => {
+                let directory = self.directory.path().join(format!("{name}-router"));
+                self.network(bare(name)).of_kind(kind).with_mapper(&directory, &self.middle)
+            }
+            Kind::FullCone | Kind::Restricted | Kind::Shifted | Kind::Symmetric | Kind::Blocked => {
+                self.network(bare(name)).of_kind(kind)
+            }
+        }
     }
 
     /// A network that leads nowhere: private IPv4 and IPv6 addresses, its router without an uplink.
@@ -81,8 +120,19 @@ impl World {
     }
 
     fn network(&self, builder: RouterBuilder) -> Network {
-        let router = self.built(builder.build());
-        Network { node: Node::Router(router.clone()), router }
+        let network = Network::new(self.built(builder.build()), None);
+        // Whatever leaves it goes through the middle, packet by packet, also to its neighbours in the exchange.
+        let (v4, v6) = self.middle.gateways();
+        network.shell(&format!(
+            "ip link set dev ix gso_max_segs 1
+             if ip -4 -o address show dev ix | grep -q .; then
+                ip -4 route replace {v4}/32 dev ix; ip -4 route flush dev ix proto kernel scope link match 198.18.0.0/24
+             fi
+             if ip -6 -o address show dev ix scope global | grep -q .; then
+                ip -6 route replace {v6}/128 dev ix; ip -6 route flush dev ix proto kernel root 2001:db8::/64
+             fi"
+        ));
+        network
     }
 
     /// A machine on `network`.
@@ -141,38 +191,5 @@ impl Drop for World {
         if std::thread::panicking() {
             self.report();
         }
-    }
-}
-
-impl Network {
-    /// Its name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        self.router.name()
-    }
-
-    /// Its public IPv4 address, which the Internet sees.
-    #[must_use]
-    pub fn public_ipv4(&self) -> Option<Ipv4Addr> {
-        self.router.uplink_ip()
-    }
-
-    /// Runs a line of shell on the router, which must succeed, and returns what it printed.
-    pub fn shell(&self, line: &str) -> String {
-        self.node.shell(line)
-    }
-
-    /// Loads nftables rules on the router.
-    pub fn nft(&self, rules: &str) {
-        self.node.nft(rules);
-    }
-
-    /// Cuts the cable between this network and the Internet, or mends it.
-    pub fn set_uplink(&self, connected: bool) {
-        self.shell(if connected {
-            "nft delete table inet cut"
-        } else {
-            "nft 'table inet cut { chain forward { type filter hook forward priority -300; drop; }; }'"
-        });
     }
 }

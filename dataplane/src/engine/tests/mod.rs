@@ -1,5 +1,6 @@
 //! Engines facing each other over a wire in memory, on virtual time.
 
+mod forwarded;
 mod hostile;
 mod idle;
 mod narrow;

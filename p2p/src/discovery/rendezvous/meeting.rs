@@ -134,6 +134,8 @@ pub struct Meeting {
     /// When the newest presence of each device that was found was signed.
     newest: BTreeMap<DeviceId, Timestamp>,
     asking: usize,
+    /// Whether a look is preferred to leaving something.
+    looks_next: bool,
     next: Option<Instant>,
 }
 
@@ -164,6 +166,7 @@ impl Meeting {
             looks: BTreeMap::new(),
             newest: BTreeMap::new(),
             asking: 0,
+            looks_next: false,
             next: None,
         }
     }
@@ -194,7 +197,13 @@ impl Meeting {
         if self.asking >= AT_ONCE || self.next.is_some_and(|next| next > instant) {
             return None;
         }
-        let ask = self.put(instant, wall, nonce).or_else(|| self.get(instant, wall))?;
+        // In turn, so that neither many invites nor many members that are off hold up the other.
+        let ask = if self.looks_next {
+            self.get(instant, wall).or_else(|| self.put(instant, wall, nonce))?
+        } else {
+            self.put(instant, wall, nonce).or_else(|| self.get(instant, wall))?
+        };
+        self.looks_next = matches!(ask, Ask::Put { .. });
         self.asking += 1;
         self.next = Some(instant + self.pace.between());
         Some(ask)

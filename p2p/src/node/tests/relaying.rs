@@ -331,3 +331,46 @@ fn a_member_is_tested_only_where_it_says_that_it_is_and_not_all_the_time() {
     assert_eq!(answered, 1);
     assert!(node.handle_reach_request(identity(9).device_id(), &asked, now).is_empty(), "a stranger");
 }
+
+#[test]
+fn connections_that_nobody_needs_are_let_go_by_whoever_made_them() {
+    let now = start();
+    let mut node = mesh_of(2..42, 0, now);
+    outputs(&mut node, now);
+    let wanted: BTreeSet<DeviceId> = node.plan.missing().into_iter().collect();
+    assert_eq!(wanted.len(), 14, "of 40");
+    for seed in 2..42u8 {
+        // Half of them called us.
+        let link = LinkInfo { address: public(seed), dialled: seed % 2 == 0, udp: true };
+        node.handle_connected(identity(seed).device_id(), ConnectionKey(seed.into()), link, now);
+    }
+    // The first of all is connected twice.
+    let twice = *wanted.first().unwrap();
+    node.handle_connected(
+        twice,
+        ConnectionKey(99),
+        LinkInfo { address: public(99), dialled: true, udp: true },
+        now,
+    );
+    let relay = (2..42u8).step_by(2).map(|seed| identity(seed).device_id());
+    let relay = relay.into_iter().find(|peer| !wanted.contains(peer)).unwrap();
+    node.handle_hello(relay, relaying(now), now).unwrap();
+    outputs(&mut node, now);
+    let now = later(now, Duration::from_secs(100));
+    node.handle_timeout(now);
+    let closed: BTreeSet<u64> = outputs(&mut node, now)
+        .into_iter()
+        .filter_map(|output| if let Output::Close(key) = output { Some(key.0) } else { None })
+        .collect();
+    for seed in (2..42u8).filter(|seed| identity(*seed).device_id() != twice) {
+        let peer = identity(seed).device_id();
+        let let_go = seed % 2 == 0 && !wanted.contains(&peer) && peer != relay;
+        assert_eq!(closed.contains(&seed.into()), let_go, "{seed}");
+    }
+    let double = closed.iter().filter(|key| **key == 99 || wanted_key(**key) == Some(twice)).count();
+    assert_eq!(double, usize::from(node.own < twice));
+}
+
+fn wanted_key(key: u64) -> Option<DeviceId> {
+    u8::try_from(key).ok().map(|seed| identity(seed).device_id())
+}

@@ -184,7 +184,12 @@ impl Task {
         let kept = matches!(result, kad::QueryResult::PutRecord(Ok(_)));
         if !answered && !found && !kept {
             self.meeting.handle_lost(ask, time.instant, time.wall);
-            let why = self.trouble.take().unwrap_or_else(|| "no node answers".to_owned());
+            let why = self.trouble.take().unwrap_or_else(|| {
+                format!(
+                    "its nodes do not answer as {}; perhaps they call it otherwise",
+                    self.config.protocol()
+                )
+            });
             return self.fail(why, time);
         }
         self.failures = 0;

@@ -33,6 +33,8 @@ use crate::{
     },
 };
 
+/// Another node that the stock node is to know.
+type Neighbour = (PeerId, Multiaddr);
 type Kademlia = kad::Behaviour<kad::store::MemoryStore>;
 
 /// A Kademlia server as anybody makes one with libp2p, and what it keeps.
@@ -40,6 +42,8 @@ struct Stock {
     address: Multiaddr,
     config: Config,
     look: mpsc::Sender<oneshot::Sender<Vec<kad::Record>>>,
+    peer: PeerId,
+    introduce: mpsc::Sender<Neighbour>,
     task: JoinHandle<()>,
 }
 
@@ -79,9 +83,14 @@ impl Stock {
         };
         let config = config(&address, *swarm.local_peer_id());
         let (look, mut looks) = mpsc::channel::<oneshot::Sender<Vec<kad::Record>>>(1);
+        let (introduce, mut neighbours) = mpsc::channel::<Neighbour>(1);
+        let peer = *swarm.local_peer_id();
         let task = tokio::spawn(async move {
             loop {
                 tokio::select! {
+                    Some((peer, address)) = neighbours.recv() => {
+                        swarm.behaviour_mut().add_address(&peer, address);
+                    }
                     _ = swarm.select_next_some() => {}
                     Some(answer) = looks.recv() => {
                         let records = swarm.behaviour_mut().store_mut().records();
@@ -90,7 +99,7 @@ impl Stock {
                 }
             }
         });
-        Self { address, config, look, task }
+        Self { address, config, look, peer, introduce, task }
     }
 
     async fn new() -> Self {
@@ -251,4 +260,36 @@ async fn a_newcomer_whose_code_does_not_name_the_rendezvous_tells_nobody() {
     laptop.rendezvous = Some(config(&address, Keypair::generate_ed25519().public().to_peer_id()));
     laptop.ask_in(&code, "laptop").await.unwrap();
     assert_eq!(nobody.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+}
+
+#[tokio::test]
+async fn members_that_know_different_nodes_of_one_network_meet() {
+    let (one, other) = (Stock::new().await, Stock::new().await);
+    one.introduce.send((other.peer, other.address.clone())).await.unwrap();
+    other.introduce.send((one.peer, one.address.clone())).await.unwrap();
+    let (mut founder, mut laptop) = (Device::founder(1), Device::new(2));
+    laptop.join(&founder.invite(uses(1)).await, "laptop").await;
+    founder.connected(laptop.id()).await;
+    let ids = (founder.id(), laptop.id());
+    vanish(&mut founder, &[ids.1]).await;
+    vanish(&mut laptop, &[ids.0]).await;
+    (founder.rendezvous, laptop.rendezvous) = (Some(one.config.clone()), Some(other.config.clone()));
+    founder.start();
+    other.keeps(1).await;
+    laptop.start();
+    laptop.connected(ids.0).await;
+    founder.connected(ids.1).await;
+}
+
+#[tokio::test]
+async fn a_network_of_another_name_is_not_taken_for_one_that_is_off() {
+    let stock = Stock::new().await;
+    let mut founder = Device::founder(1);
+    founder.stop().await;
+    let node = [format!("{}/p2p/{}", stock.address, stock.peer)];
+    founder.rendezvous = Some(Config::new(&node, Some("/elsewhere/kad/1")).unwrap());
+    founder.start();
+    let failing = state(&founder, |state| matches!(state, RendezvousState::Failing { .. })).await;
+    let RendezvousState::Failing { why, .. } = failing else { panic!("{failing:?}") };
+    assert!(why.contains("/elsewhere/kad/1"), "{why}");
 }
