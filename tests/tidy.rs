@@ -91,7 +91,7 @@ fn the_two_libraries_never_name_each_other() {
 #[test]
 fn only_the_bridge_names_both_libraries() {
     let both = "use warren_p2p::Roster;\nuse warren_dataplane::Engine;";
-    refused("src/daemon/service.rs", both, "only src/daemon/bridge.rs names both");
+    refused("src/daemon/service.rs", both, "only src/daemon/bridge names both");
     accepted("src/daemon/bridge.rs", both);
     accepted("src/daemon/service.rs", "use warren_p2p::Roster;");
 }

@@ -47,8 +47,8 @@
 //!
 //! # Absent
 //!
-//! Routing between peers, exit nodes and the search for path MTUs are not here yet; each has its place reserved in the room
-//! it belongs to. TCP itself is not here either: a stream comes in as two channels of datagrams. Never here: persistent state, configuration files, trust.
+//! Routing between peers and exit nodes are not here yet; each has its place reserved in the room it belongs to. TCP itself is
+//! not here either: a stream comes in as two channels of datagrams. Never here: persistent state, configuration files, trust.
 
 pub mod engine;
 pub mod filter;

@@ -2,7 +2,7 @@
 
 use warren_dataplane::engine::Via;
 use warren_dataplane::packet::icmp::{EchoReply, Unreachable, unreachable};
-use warren_dataplane::packet::{IpPacket, Version};
+use warren_dataplane::packet::{IpPacket, Version, fragment, mss};
 use warren_dataplane::path::Agent;
 use warren_dataplane::path::probe::{LEN, ProbeKey, peek};
 use warren_dataplane::relay::frame;
@@ -51,7 +51,7 @@ pub fn probe(bytes: &[u8]) -> bool {
     let from: std::net::SocketAddr = parsed("192.0.2.1:41820");
     agent.set_candidates(&[from], now);
     while agent.poll_transmit().is_some() {}
-    assert!(peek(bytes).is_none() || bytes.len() == LEN);
+    assert!(peek(bytes).is_none() || bytes.len() >= LEN);
     let handled = agent.handle_probe(from.into(), bytes, now);
     let mut answered = 0;
     while let Some(transmit) = agent.poll_transmit() {
@@ -64,6 +64,23 @@ pub fn probe(bytes: &[u8]) -> bool {
     }
     assert!(agent.info().is_none(), "no single datagram from a stranger verifies a path");
     handled.is_ok()
+}
+
+/// What a path that is too narrow for a packet makes of it.
+fn narrow(packet: &IpPacket<'_>) {
+    let mut payload = Vec::new();
+    for piece in fragment(packet, 576) {
+        assert!(piece.len() <= 576 && packet.may_be_fragmented());
+        let piece = IpPacket::parse(&piece).unwrap_or_else(|error| panic!("a piece of ours: {error}"));
+        assert_eq!((piece.source(), piece.destination()), (packet.source(), packet.destination()));
+        payload.extend_from_slice(piece.payload());
+    }
+    assert!(packet.payload().starts_with(&payload), "the pieces make the packet, as far as offsets reach");
+    let mut lowered = packet.bytes().to_vec();
+    let is_lower = mss::clamp(&mut lowered, 576);
+    assert!(!is_lower || mss::opens(packet));
+    assert_eq!(lowered == packet.bytes(), !is_lower);
+    assert!(!mss::clamp(&mut lowered, 576), "once is enough");
 }
 
 /// A packet from the TUN device or out of a tunnel.
@@ -81,6 +98,7 @@ pub fn ip_packet(bytes: &[u8]) -> bool {
     assert!(quoted.is_none() || packet.is_icmp_error());
     assert!(flow.is_some() || !packet.is_tcp_open());
     let _ = EchoReply::parse(&packet);
+    narrow(&packet);
     let mut answer = Vec::new();
     let from = parsed(if version == Version::V4 { "100.64.0.1" } else { "fd00::1" });
     if unreachable(&packet, from, Unreachable::TooBig(1280), &mut answer) {

@@ -14,14 +14,14 @@ mod p2p;
 mod seeds;
 
 pub use dataplane::{datagram, ip_packet, probe};
-pub use p2p::{exchange_message, invite_code, join_message, record};
+pub use p2p::{exchange_message, invite_code, join_message, record, rendezvous_value, signal_message};
 pub use seeds::{Seed, seeds};
 
 /// A fuzz target: whether the bytes were accepted.
 pub type Target = fn(&[u8]) -> bool;
 
 /// Every target by name.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("invite_code", invite_code),
     ("record", record),
     ("datagram", datagram),
@@ -29,6 +29,8 @@ pub const TARGETS: [(&str, Target); 7] = [
     ("ip_packet", ip_packet),
     ("join_message", join_message),
     ("exchange_message", exchange_message),
+    ("signal_message", signal_message),
+    ("rendezvous_value", rendezvous_value),
 ];
 
 /// Runs a target on the files named as arguments, such as the one that a fuzzer left behind.

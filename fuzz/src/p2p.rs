@@ -1,13 +1,19 @@
 //! Targets of the control plane: what people paste, what members and newcomers send.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::str;
 
-use warren_p2p::identity::Identity;
+use warren_p2p::discovery::rendezvous::{Period, Place, Subject};
+use warren_p2p::discovery::{Presence, Remembered};
+use warren_p2p::identity::{DeviceId, Identity};
 use warren_p2p::invite::{InviteCode, Request, Response};
 use warren_p2p::limits::{JOIN_REQUEST_BYTES, RECORD_BYTES};
 use warren_p2p::membership::{Log, Message, Sync};
+use warren_p2p::node::{ConnectionKey, Keep, KeepError, LinkInfo, Node, NodeConfig, Now};
 use warren_p2p::record::codec::{decode, encode};
-use warren_p2p::record::{Record, Verified};
+use warren_p2p::record::{Grants, Record, RecordId, Verified};
+use warren_p2p::signal::{BYTES, CANDIDATES, Hello, PRESENCES, ReachRequest};
 
 use crate::bench::{Mesh, NOW, instant};
 
@@ -83,6 +89,69 @@ pub fn join_message(bytes: &[u8]) -> bool {
     accepted
 }
 
+/// What a member says of itself and of others: a greeting to a node that is connected with it, and the presences in it.
+#[must_use]
+pub fn signal_message(bytes: &[u8]) -> bool {
+    let mut accepted = false;
+    if let Ok(presence) = Verified::<Presence>::from_bytes(bytes) {
+        assert_eq!(presence.bytes(), bytes, "a presence has one spelling");
+        accepted = true;
+    }
+    if let Ok(asked) = decode::<ReachRequest>(bytes, RECORD_BYTES) {
+        assert_eq!(encode(&asked, RECORD_BYTES).as_deref(), Ok(bytes), "a request has one spelling");
+    }
+    let Ok(hello) = decode::<Hello>(bytes, BYTES) else { return accepted };
+    assert_eq!(encode(&hello, BYTES).as_deref(), Ok(bytes), "a greeting has one spelling");
+    let now = Now { instant: instant(), wall: NOW };
+    let (mut node, member) = connected(now);
+    if let Some(answer) = node.handle_hello(member, hello, now) {
+        assert!(answer.candidates.len() <= CANDIDATES && answer.presences.len() <= PRESENCES);
+        accepted = true;
+    }
+    // Whatever it was, the node comes to rest.
+    let done = std::iter::from_fn(|| node.poll_output(now)).take(1000).count();
+    assert!(done < 1000, "one greeting makes the node busy without end");
+    accepted
+}
+
+/// A node that is connected with another member of its mesh.
+fn connected(now: Now) -> (Node, DeviceId) {
+    let bench = Mesh::new();
+    let mut newcomer = bench.newcomer();
+    let (terms, _) = bench.answer(&newcomer.ask(NOW));
+    let _ = newcomer.handle_terms(&terms, NOW);
+    let join = newcomer.request().unwrap_or_else(|error| panic!("a request: {error}"));
+    let (_, log) = bench.answer(&join);
+    let member = Identity::generate([4; 32]).device_id();
+    let config = NodeConfig {
+        identity: bench.founder.clone(),
+        log,
+        keep: Box::new(Nowhere),
+        addresses: BTreeMap::new(),
+        grants: BTreeMap::new(),
+        seed: 1,
+    };
+    let mut node = Node::new(config, now);
+    let link = LinkInfo { address: SocketAddr::from(([192, 0, 2, 4], 41820)), dialled: true, udp: true };
+    node.handle_connected(member, ConnectionKey(1), link, now);
+    (node, member)
+}
+
+/// Keeps nothing.
+struct Nowhere;
+
+impl Keep for Nowhere {
+    fn keep_records(&mut self, _: &[Verified<Record>], _: &[RecordId]) -> Result<(), KeepError> {
+        Ok(())
+    }
+
+    fn keep_addresses(&mut self, _: &DeviceId, _: &[Remembered]) {}
+
+    fn keep_grants(&mut self, _: &DeviceId, _: &Grants) -> Result<(), KeepError> {
+        Ok(())
+    }
+}
+
 /// What a member says of its records.
 #[must_use]
 pub fn exchange_message(bytes: &[u8]) -> bool {
@@ -107,4 +176,29 @@ pub fn exchange_message(bytes: &[u8]) -> bool {
             false
         }
     }
+}
+
+/// Bytes in a sealed value: a length, a presence, zeros.
+const PLAIN: usize = 1024;
+
+/// What somebody left at the public rendezvous: as it is, and, so that what lies behind the seal is reached, sealed
+/// as whoever knows the mesh can.
+#[must_use]
+pub fn rendezvous_value(bytes: &[u8]) -> bool {
+    let bench = Mesh::new();
+    let founder = Subject::Member(bench.founder.device_id());
+    let place = Place::of(bench.log.mesh(), founder, Period::at(NOW));
+    let mut plain = bytes.to_vec();
+    plain.resize(PLAIN, 0);
+    let sealed = place.seal_plain(&plain, [0; 12]);
+    let found = place.open(bytes).or_else(|| sealed.as_deref().and_then(|sealed| place.open(sealed)));
+    let Some(presence) = found else { return false };
+    assert_eq!(presence.value().device, bench.founder.device_id(), "only the member itself speaks here");
+    let again = place.seal(&presence, [0; 12]).unwrap_or_else(|| panic!("what was found fits"));
+    assert_eq!(place.open(&again).as_ref(), Some(&presence));
+    assert!(
+        sealed.is_none_or(|sealed| place.open(&sealed).is_none() || sealed == again),
+        "it has one spelling"
+    );
+    true
 }

@@ -2,13 +2,19 @@
 
 use warren_dataplane::engine::Command;
 use warren_dataplane::packet::icmp::echo_request;
-use warren_dataplane::path::Agent;
+use warren_dataplane::path::probe::LEN;
+use warren_dataplane::path::{Agent, Route};
 use warren_dataplane::wg::Kind;
+use warren_p2p::discovery::rendezvous::{Period, Place, Subject};
+use warren_p2p::discovery::{Presence, Presences};
+use warren_p2p::identity::{DeviceId, Identity};
 use warren_p2p::invite::Progress;
 use warren_p2p::limits::RECORD_BYTES;
 use warren_p2p::membership::Sync;
 use warren_p2p::membership::{Log, Message};
 use warren_p2p::record::codec::encode;
+use warren_p2p::record::{Grants, Verified};
+use warren_p2p::signal::{BYTES, CANDIDATES, Hello, NatKind, ReachRequest};
 
 use crate::bench::{Mesh, NOW, Tunnel, instant, parsed};
 use crate::dataplane::PROBE_KEY;
@@ -21,6 +27,7 @@ pub type Seed = (&'static str, String, Vec<u8>);
 pub fn seeds() -> Vec<Seed> {
     let mut seeds = Vec::new();
     seeds.extend(mesh());
+    seeds.extend(signals());
     seeds.extend(packets());
     seeds.extend(datagrams());
     seeds.extend(probes());
@@ -65,10 +72,80 @@ fn mesh() -> Vec<Seed> {
         add("record", &format!("signed-{number}"), record.bytes().to_vec());
         add("record", &format!("content-{number}"), sent(encode(record.record(), RECORD_BYTES)));
     }
+    for (name, bytes) in presences(&bench) {
+        add("rendezvous_value", name, bytes);
+    }
     for (name, message) in exchange(&log) {
         add("exchange_message", &name, sent(message.encode()));
     }
     seeds
+}
+
+/// Greetings, poor and rich, and presences alone.
+fn signals() -> Vec<Seed> {
+    let bench = Mesh::new();
+    let author = Identity::generate([4; 32]);
+    let presence = |relays: Vec<DeviceId>| {
+        let addresses = vec![parsed("203.0.113.7:41820"), parsed("[2001:db8::7]:41820")];
+        let presence = Presence {
+            mesh: bench.log.mesh(),
+            device: author.device_id(),
+            issued_at: NOW,
+            addresses,
+            relays,
+        };
+        let signed = Verified::sign(presence, &author);
+        signed.unwrap_or_else(|error| panic!("a presence: {error}")).bytes().to_vec()
+    };
+    let (plain, relayed) = (presence(Vec::new()), presence(vec![bench.founder.device_id()]));
+    let poor = Hello {
+        now: NOW,
+        candidates: Vec::new(),
+        nat: NatKind::Unknown,
+        relay: false,
+        grants: Grants::default(),
+        presences: Vec::new(),
+    };
+    let rich = Hello {
+        candidates: vec![parsed("192.168.1.7:41820"), parsed("203.0.113.7:1024")],
+        nat: NatKind::Hard,
+        relay: true,
+        grants: Grants::usual(),
+        presences: vec![relayed.clone()],
+        ..poor.clone()
+    };
+    let mut broken = rich.clone();
+    broken.presences.push(plain[..40].to_vec());
+    let crowded = Hello { candidates: vec![parsed("192.0.2.1:1"); CANDIDATES + 1], ..poor.clone() };
+    let asked = ReachRequest { addresses: vec![parsed("203.0.113.7:41820")] };
+    let mut seeds = vec![
+        ("signal_message", "presence".to_owned(), plain),
+        ("signal_message", "presence-relayed".to_owned(), relayed),
+    ];
+    for (name, hello) in [("poor", poor), ("rich", rich), ("broken", broken), ("crowded", crowded)] {
+        let bytes = encode(&hello, BYTES).unwrap_or_else(|error| panic!("a greeting: {error}"));
+        seeds.push(("signal_message", name.to_owned(), bytes));
+    }
+    let asked = encode(&asked, BYTES).unwrap_or_else(|error| panic!("a request: {error}"));
+    seeds.push(("signal_message", "reach".to_owned(), asked));
+    seeds
+}
+
+/// The founder's presence, as it lies at the rendezvous and as it is inside; one that is another's.
+fn presences(bench: &Mesh) -> Vec<(&'static str, Vec<u8>)> {
+    let mesh = bench.log.mesh();
+    let place = Place::of(mesh, Subject::Member(bench.founder.device_id()), Period::at(NOW));
+    let addresses = vec![parsed("192.0.2.1:41820"), parsed("[2001:db8::1]:41820")];
+    let presence = |identity: &Identity| {
+        let presence = Presences::own(identity, mesh, addresses.clone(), Vec::new(), NOW);
+        presence.unwrap_or_else(|error| panic!("a presence: {error}"))
+    };
+    let own = presence(&bench.founder);
+    let sealed = place.seal(&own, [8; 12]).unwrap_or_else(|| panic!("it fits"));
+    let plain =
+        |bytes: &[u8]| [&u16::try_from(bytes.len()).unwrap_or(u16::MAX).to_be_bytes()[..], bytes].concat();
+    let other = presence(&Identity::generate([4; 32]));
+    vec![("sealed", sealed), ("plain", plain(own.bytes())), ("others", plain(other.bytes()))]
 }
 
 /// A whole comparison with a peer that has nothing but the mesh id.
@@ -90,8 +167,8 @@ fn exchange(log: &Log) -> Vec<(String, Message)> {
     said
 }
 
-fn parsed_id() -> warren_p2p::identity::DeviceId {
-    warren_p2p::identity::Identity::generate([4; 32]).device_id()
+fn parsed_id() -> DeviceId {
+    Identity::generate([4; 32]).device_id()
 }
 
 fn packets() -> Vec<Seed> {
@@ -99,15 +176,20 @@ fn packets() -> Vec<Seed> {
     assert!(echo_request(parsed("100.64.0.6"), parsed("100.64.0.5"), 1, 1, b"warren", &mut v4));
     let mut v6 = Vec::new();
     assert!(echo_request(parsed("fd00::6"), parsed("fd00::5"), 1, 1, b"warren", &mut v6));
-    // TCP SYN to port 22; a middle fragment of UDP; IPv6 with a hop-by-hop header before UDP.
+    // TCP SYN to port 22, with a segment size; UDP that has to be cut up; a middle fragment of UDP; IPv6 with a hop-by-hop header before UDP.
     let tcp = hex("4500002800010000400600006440000664400005c00000160000000100000000500220000000 0000");
+    let sized =
+        hex("4500002c000100004006000064400006644000 05c0000016000000010000000060022000000000000204 05b4");
+    let mut long = hex("450002d00001000040110000644000066440000511223344 02bc0000");
+    long.resize(720, 7);
     let fragment = hex("4500001c0001200340110000644000066440000511223344 55667788");
     let options = hex(
         "60000000001000 40fd000000000000000000000000000006fd000000000000000000000000000005 1100010400000000 c000003500080000",
     );
     let named =
         [("echo-v4", v4), ("echo-v6", v6), ("tcp-syn", tcp), ("fragment", fragment), ("options-v6", options)];
-    named.into_iter().map(|(name, bytes)| ("ip_packet", name.to_owned(), bytes)).collect()
+    let named = named.into_iter().chain([("tcp-syn-mss", sized), ("long-v4", long)]);
+    named.map(|(name, bytes)| ("ip_packet", name.to_owned(), bytes)).collect()
 }
 
 /// What one end sends until a handshake has taken place: probes, an initiation, data.
@@ -152,7 +234,30 @@ fn probes() -> Vec<Seed> {
         forged[40] ^= 1;
         seeds.push(("probe", format!("forged-{}", seeds.len()), forged));
     }
+    seeds.push(("probe", "long-ping".to_owned(), long_ping()));
     seeds
+}
+
+/// The ping that asks whether a whole packet passes, which follows the first answer.
+fn long_ping() -> Vec<u8> {
+    let now = instant();
+    let (here, there) = (parsed("192.0.2.2:41820"), parsed("192.0.2.1:41820"));
+    let mut agent = Agent::new(PROBE_KEY.clone(), false, 2, now);
+    let mut other = Agent::new(PROBE_KEY.clone(), true, 1, now);
+    agent.set_mtu(1280);
+    agent.set_candidates(&[here], now);
+    for _ in 0..4 {
+        while let Some(transmit) = agent.poll_transmit() {
+            if transmit.datagram.len() > LEN {
+                return transmit.datagram;
+            }
+            let _ = other.handle_probe(Route::udp(there), &transmit.datagram, now);
+        }
+        while let Some(transmit) = other.poll_transmit() {
+            let _ = agent.handle_probe(Route::udp(here), &transmit.datagram, now);
+        }
+    }
+    panic!("the agents did not come to sizes");
 }
 
 fn hex(text: &str) -> Vec<u8> {

@@ -23,6 +23,7 @@
 //! | [`invite`] | codes, terms, both sides of joining |
 //! | [`store`] | what is on the disk |
 //! | [`discovery`] | where a device might be reached, and whom to call when |
+//! | [`relay`] | how three members agree that one carries datagrams between the others |
 //! | [`signal`] | what members tell each other while connected |
 //! | [`swarm`] | the shell: libp2p on the daemon's sockets, and the handle the daemon holds |
 //! | [`node`] | the core that joins them and decides: [`node::Node`], [`node::Event`] |
@@ -33,7 +34,8 @@
 //! records go beyond the door, and the log advances only after the disk has them.
 //!
 //! Absent on purpose: packets and WireGuard itself (the dataplane has them, and never meets this crate), any
-//! server, account or third party that is not configured, and but for `store`, `swarm` and the key file any clock,
+//! server, account or third party that is not configured (the public rendezvous is one, off unless its nodes are named, and
+//! it sees neither names nor addresses), and but for `store`, `swarm` and the key file any clock,
 //! disk, network or randomness: they take times, seeds and bytes as arguments.
 
 pub mod discovery;
@@ -43,6 +45,7 @@ pub mod limits;
 pub mod membership;
 pub mod node;
 pub mod record;
+pub mod relay;
 pub mod signal;
 pub mod store;
 pub mod swarm;

@@ -22,14 +22,20 @@
 //! Absent: sockets, clocks, randomness, tasks; addresses of strangers; any message to a device that is not a member.
 
 mod admission;
+mod agreeing;
 mod authoring;
+mod calling;
 mod conduct;
 mod event;
 mod exchange;
 mod following;
+mod hearing;
 mod keep;
 mod output;
 mod pace;
+mod reach;
+mod relaying;
+mod rendezvous;
 mod session;
 mod signalling;
 mod timers;
@@ -44,18 +50,22 @@ use std::{
 pub use authoring::CommandError;
 pub use event::{Event, PeerLink};
 pub use keep::{Keep, KeepError};
-pub use output::{ConnectionKey, LinkInfo, Now, Output, SessionId};
+pub use output::{ConnectionKey, LinkInfo, Now, Output, SessionId, Via};
+pub use relaying::RelayPolicy;
 pub use timers::Timer;
 
 use crate::{
-    discovery::{AddressBook, DialPlan, Presences, Remembered, Source},
+    discovery::{AddressBook, DialBudget, DialPlan, Presences, Remembered, Taken},
     identity::{DeviceId, Identity},
     membership::{Log, Roster, Sync},
     record::{Grants, MeshId},
+    relay::{Ends, Middle},
     signal::NatKind,
 };
 use conduct::Conduct;
 use pace::Paces;
+use reach::Reach;
+use relaying::Relaying;
 use session::{Link, Session};
 use timers::Timers;
 
@@ -81,6 +91,10 @@ const INTEREST: Duration = Duration::from_secs(600);
 /// Addresses come in bursts, and each write waits for the disk.
 const ADDRESSES_PAUSE: Duration = Duration::from_secs(1);
 
+/// A connection by TCP gets a stream of datagrams when QUIC has not got through by then; and another after so long.
+const STREAM_AFTER: Duration = Duration::from_millis(300);
+const STREAM_AGAIN: Duration = Duration::from_secs(5);
+
 /// A member of a mesh.
 pub struct Node {
     identity: Identity,
@@ -93,6 +107,11 @@ pub struct Node {
     next_session: SessionId,
     book: AddressBook,
     plan: DialPlan,
+    budget: DialBudget,
+    /// What the last call to each member took of it.
+    calls: BTreeMap<DeviceId, Taken>,
+    /// QUIC has worked with somebody on this network: UDP is not blocked.
+    udp_works: bool,
     presences: Presences,
     conduct: Conduct,
     /// Where the daemon says our dataplane may be reached.
@@ -101,6 +120,11 @@ pub struct Node {
     nat: NatKind,
     /// Whether we forward for others.
     relays: bool,
+    relaying: Relaying,
+    /// Sessions that we carry for others, and ours through others.
+    middle: Middle,
+    ends: Ends,
+    reach: Reach,
     /// Where our control connections listen.
     listening: BTreeSet<SocketAddr>,
     grants: BTreeMap<DeviceId, Grants>,
@@ -123,6 +147,7 @@ impl Node {
     pub fn new(config: NodeConfig, now: Now) -> Self {
         let NodeConfig { identity, log, keep, addresses, grants, seed } = config;
         let own = identity.device_id();
+        let session_secret = agreeing::session_secret(&identity, &log.mesh(), seed);
         let mut book = AddressBook::default();
         for (device, remembered) in addresses {
             book.restore(device, remembered);
@@ -138,11 +163,18 @@ impl Node {
             next_session: SessionId::default(),
             book,
             plan: DialPlan::new(seed),
+            budget: DialBudget::new(now.instant),
+            calls: BTreeMap::new(),
+            udp_works: false,
             presences: Presences::default(),
             conduct: Conduct::default(),
             candidates: Vec::new(),
             nat: NatKind::Unknown,
             relays: false,
+            relaying: Relaying::default(),
+            middle: Middle::new(session_secret),
+            ends: Ends::default(),
+            reach: Reach::default(),
             listening: BTreeSet::new(),
             grants,
             tunnel: BTreeSet::new(),
@@ -163,7 +195,7 @@ impl Node {
         self.log.roster()
     }
 
-    /// A connection with a peer stands. `dialled` is where we called it, `address` where its packets come from.
+    /// A direct connection with a peer stands. `dialled` is where we called it, `address` where its packets come from.
     pub fn handle_connected(&mut self, peer: DeviceId, key: ConnectionKey, link: LinkInfo, now: Now) {
         if !self.roster().is_member(&peer) {
             return;
@@ -174,20 +206,32 @@ impl Node {
             next.0 += 1;
             Session::new(*next)
         });
-        let first = session.links.is_empty();
-        for old in session.supersede(now.instant) {
-            self.outputs.push_back(Output::Close(old));
-        }
+        let (first, direct) = (session.is_over(), !session.links.is_empty());
+        let circuits = session.circuits.keys().copied();
+        let closing: BTreeSet<_> = session.supersede(now.instant).into_iter().chain(circuits).collect();
+        self.outputs.extend(closing.into_iter().map(Output::Close));
         let callable = dialled || udp;
         let movable = dialled && udp;
-        session.links.insert(key, Link { address, since: now.instant, callable, movable });
+        session.links.insert(key, Link { address, since: now.instant, callable, movable, udp });
+        if !direct {
+            session.stream_at = Some(now.instant + STREAM_AFTER);
+        }
         // A TCP peer calls from a port of its own choosing, where nobody answers.
         if callable {
             self.book.succeeded(peer, address, now.wall);
         }
         self.plan.handle_connected(&peer);
-        if first {
+        if dialled {
+            self.call_answered(&peer, udp);
+        }
+        self.relaying.answered(&peer);
+        if !direct {
             self.outputs.push_back(Output::Event(Event::Connected { peer, address }));
+            self.ask_if_never(now);
+            self.keep_reservations(now);
+            self.relaying_connected(peer, now);
+        }
+        if first {
             self.start_exchange(peer, now);
         }
         if dialled {
@@ -209,8 +253,15 @@ impl Node {
     /// A connection with a peer ended.
     pub fn handle_disconnected(&mut self, peer: DeviceId, key: ConnectionKey, now: Now) {
         let Some(session) = self.sessions.get_mut(&peer) else { return };
-        session.links.remove(&key);
-        if session.links.is_empty() {
+        let direct = session.links.remove(&key).is_some();
+        session.circuits.remove(&key);
+        if session.links.is_empty() && direct {
+            self.plan.handle_disconnected(&peer, now.instant);
+            self.keep_reservations(now);
+            self.relaying_disconnected(peer, now);
+        }
+        let Some(session) = self.sessions.get(&peer) else { return };
+        if session.is_over() {
             self.sessions.remove(&peer);
             if self.farewells.remove(&peer).is_some() {
                 // It was let in to hear the news alone, and has hung up.
@@ -219,75 +270,8 @@ impl Node {
             self.sync.forget(&peer);
             self.plan.handle_disconnected(&peer, now.instant);
             self.outputs.push_back(Output::Event(Event::Disconnected { peer }));
+            self.keep_reservations(now);
         }
-    }
-
-    /// No address of the peer answered.
-    pub fn handle_dial_failed(&mut self, peer: DeviceId, now: Now) {
-        if self.sessions.contains_key(&peer) {
-            self.plan.handle_connected(&peer);
-        } else {
-            self.plan.handle_failed(&peer, now.instant);
-            self.outputs.push_back(Output::Lookup(peer));
-        }
-    }
-
-    /// Somebody says that a member is at an address.
-    pub fn handle_address(&mut self, peer: DeviceId, address: SocketAddr, source: Source, now: Now) {
-        let known = peer != self.own && self.roster().is_member(&peer);
-        if known && !self.inside_tunnel(&address.ip()) && self.book.heard(peer, address, source, now.wall) {
-            self.plan.handle_news(&peer, now.instant);
-        }
-    }
-
-    /// A peer saw us at this address, on the shared UDP socket. What it repeats, or changes all the time, is no news.
-    pub fn handle_observed(&mut self, by: DeviceId, address: SocketAddr, now: Now) {
-        if self.inside_tunnel(&address.ip()) {
-            return;
-        }
-        let Some(session) = self.sessions.get_mut(&by).filter(|session| session.observed != Some(address))
-        else {
-            return;
-        };
-        let paces = self.paces.entry(by).or_insert_with(|| Paces::new(now.instant));
-        if paces.observations.take(now.instant).is_ok() {
-            session.observed = Some(address);
-            self.outputs.push_back(Output::Event(Event::Observed { by, address }));
-        }
-    }
-
-    /// We listen on an address, or do not any more.
-    pub fn handle_listening(&mut self, address: SocketAddr, listening: bool, now: Now) {
-        let changed =
-            if listening { self.listening.insert(address) } else { self.listening.remove(&address) };
-        if !changed {
-            return;
-        }
-        if listening {
-            // A new interface may reach whom the others could not.
-            self.plan.handle_network_changed(now.instant);
-        }
-        self.say_hello_to_all(now);
-    }
-
-    /// The daemon knows that the network of this machine changed. Whoever is not connected is called, and so is whoever
-    /// is connected in a way that cannot follow us to another address: it would take the idle timeout to notice.
-    pub fn handle_network_changed(&mut self, now: Now) {
-        self.plan.handle_network_changed(now.instant);
-        let stuck = self.sessions.iter().filter(|(_, session)| session.is_stuck(now.instant));
-        for peer in stuck.map(|(peer, _)| *peer).collect::<Vec<_>>() {
-            let addresses = self.callable_addresses(&peer);
-            if self.roster().is_member(&peer) && !addresses.is_empty() {
-                self.outputs.push_back(Output::Dial { peer, addresses });
-            }
-        }
-    }
-
-    /// Where to call a member, best first.
-    fn callable_addresses(&self, peer: &DeviceId) -> Vec<SocketAddr> {
-        let mut addresses = self.book.addresses(peer);
-        addresses.retain(|address| !self.inside_tunnel(&address.ip()));
-        addresses
     }
 
     /// A peer sent something that is no message, or broke a limit.
@@ -309,6 +293,10 @@ impl Node {
         }
         self.end_farewells(now);
         self.go_on(now);
+        self.ask_when_due(now);
+        self.keep_reservations(now);
+        self.review_sessions(now);
+        self.open_streams(now);
         if self.addresses_due.is_some_and(|due| due <= now.instant) {
             self.keep_addresses();
         }
@@ -316,24 +304,23 @@ impl Node {
             match timer {
                 Timer::Exchange => self.repair_all(now),
                 Timer::Presence => {
-                    self.say_hello_to_all(now);
+                    self.renew_presence(now);
                     let roster = Arc::clone(self.log.roster());
                     self.presences.retain(|device| roster.is_member(device), now.wall);
                 }
                 Timer::Interest => {
                     self.interests.retain(|_, since| now.instant.duration_since(*since) < INTEREST);
                     self.set_targets(now);
+                    self.review_relaying(now);
                 }
-                Timer::Dial | Timer::Forgive | Timer::Farewell | Timer::Addresses | Timer::Pace => {}
+                Timer::Dial
+                | Timer::Circuit
+                | Timer::Relaying
+                | Timer::Forgive
+                | Timer::Farewell
+                | Timer::Addresses
+                | Timer::Pace => {}
             }
-        }
-    }
-
-    /// Writes down addresses that are new. Call it before the end.
-    pub fn keep_addresses(&mut self) {
-        self.addresses_due = None;
-        while let Some(device) = self.book.poll_changed() {
-            self.keep.keep_addresses(&device, self.book.of(&device));
         }
     }
 
@@ -343,8 +330,22 @@ impl Node {
         let forgive = self.conduct.poll_timeout().map(|at| (at, Timer::Forgive));
         let farewell = self.farewells.values().min().map(|at| (*at, Timer::Farewell));
         let addresses = self.addresses_due.map(|at| (at, Timer::Addresses));
+        let budget = self.budget.ready_at();
+        let dial = dial.map(|(at, timer)| (at.max(budget), timer));
+        let circuit = self.relaying.next_call().map(|at| (at, Timer::Circuit));
+        let streams = self.sessions.values().filter(|session| session.needs_stream());
+        let streams = streams.filter_map(|session| session.stream_at);
+        let agreements = self.ends.poll_timeout().into_iter().chain(self.middle.poll_timeout());
+        let relaying = self
+            .relaying
+            .next_reservation()
+            .into_iter()
+            .chain(self.reach.next())
+            .chain(agreements)
+            .chain(streams);
+        let relaying = relaying.min().map(|at| (at, Timer::Relaying));
         let pace = self.sessions.values().filter_map(Session::due).min().map(|at| (at, Timer::Pace));
-        [dial, forgive, farewell, addresses, pace, self.timers.next()]
+        [dial, circuit, relaying, forgive, farewell, addresses, pace, self.timers.next()]
             .into_iter()
             .flatten()
             .min_by_key(|(at, _)| *at)
@@ -358,18 +359,7 @@ impl Node {
         if self.book.has_changed() && self.addresses_due.is_none() {
             self.addresses_due = Some(now.instant + ADDRESSES_PAUSE);
         }
-        while let Some(peer) = self.plan.poll_dial(now.instant) {
-            let addresses = self.callable_addresses(&peer);
-            if self.conduct.is_cut_off(&peer) || addresses.is_empty() {
-                self.plan.handle_failed(&peer, now.instant);
-                if !self.sessions.is_empty() {
-                    return Some(Output::Lookup(peer));
-                }
-            } else {
-                return Some(Output::Dial { peer, addresses });
-            }
-        }
-        None
+        self.next_call_through(now).or_else(|| self.next_call(now))
     }
 }
 

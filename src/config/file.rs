@@ -38,6 +38,19 @@ pub struct File {
     pub subnet: Option<Subnet>,
     /// What other people's devices may do here until told otherwise.
     pub allow: Option<Vec<Grant>>,
+    /// The public network in which members find each other; off unless it names a node.
+    pub rendezvous: Option<Rendezvous>,
+}
+
+/// The part `[rendezvous]` of a file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rendezvous {
+    /// Addresses of nodes to begin with, like `/dns4/node.example.org/tcp/4001/p2p/12D3KooW...`. None: it is off.
+    #[serde(default)]
+    pub bootstrap: Vec<String>,
+    /// The name of the network's Kademlia protocol.
+    pub protocol: Option<String>,
 }
 
 /// Reads the file the user named, or the usual one if it is there.

@@ -11,6 +11,8 @@ pub mod resolve;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
+use warren_p2p::swarm::rendezvous;
+
 use crate::control::Grant;
 
 /// The resolved settings of one daemon.
@@ -36,6 +38,8 @@ pub struct Config {
     pub subnet: Subnet,
     /// What other people's devices may do here until told otherwise. Default `incoming`, `files`.
     pub allow: Vec<Grant>,
+    /// The public network in which members find each other when nobody knows their addresses. Default none.
+    pub rendezvous: Option<rendezvous::Config>,
 }
 
 /// Which UDP port to listen on.

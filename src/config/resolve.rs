@@ -4,7 +4,9 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use super::file::File;
+use warren_p2p::swarm::rendezvous;
+
+use super::file::{self, File};
 use super::{
     Config, DEFAULT_MTU, DEFAULT_PORT, DEFAULT_SUBNET, DeviceName, MIN_MTU, Port, Subnet, TUN_NAME_MAX, paths,
 };
@@ -55,7 +57,18 @@ pub fn resolve(flags: Overrides, file: File, hostname: &str) -> Result<Config> {
         mesh,
         subnet: file.subnet.unwrap_or(DEFAULT_SUBNET),
         allow: file.allow.unwrap_or_else(|| vec![Grant::Incoming, Grant::Files]),
+        rendezvous: file.rendezvous.map(rendezvous).transpose()?.flatten(),
     })
+}
+
+/// No node to begin with is the way to switch it off.
+fn rendezvous(file: file::Rendezvous) -> Result<Option<rendezvous::Config>> {
+    if file.bootstrap.is_empty() {
+        return Ok(None);
+    }
+    rendezvous::Config::new(&file.bootstrap, file.protocol.as_deref())
+        .map(Some)
+        .map_err(|error| invalid(format!("[rendezvous] {error}")))
 }
 
 /// The longest name, in bytes; a DNS label could have 63.
@@ -155,6 +168,21 @@ mod tests {
         assert_eq!(config.tun, "wg9");
         assert_eq!(config.mtu, DEFAULT_MTU);
         assert_eq!(config.name, DeviceName { name: "nas".into(), chosen: false });
+    }
+
+    #[test]
+    fn the_rendezvous_is_off_unless_it_names_a_node() {
+        let read = |text: &str| resolve(Overrides::default(), file::parse(text).unwrap(), "x");
+        assert_eq!(read("").unwrap().rendezvous, None);
+        assert_eq!(
+            read("[rendezvous]\nbootstrap = []\nprotocol = \"/lan/kad/1\"\n").unwrap().rendezvous,
+            None
+        );
+        let node = "/dns4/node.example.org/tcp/4001/p2p/12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN";
+        let config = read(&format!("[rendezvous]\nbootstrap = [\"{node}\"]\n")).unwrap();
+        assert_eq!(config.rendezvous, Some(rendezvous::Config::new(&[node.into()], None).unwrap()));
+        let failure = read("[rendezvous]\nbootstrap = [\"/ip4/192.0.2.1/tcp/1\"]\n").unwrap_err();
+        assert!(failure.message.contains("[rendezvous]") && failure.message.contains("/p2p/"), "{failure}");
     }
 
     #[test]

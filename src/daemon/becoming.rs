@@ -14,7 +14,7 @@ use super::joining::{self, Errand};
 use super::machine::{now, os};
 use super::state::MeshDir;
 use crate::cli::Ui;
-use crate::config::DeviceName;
+use crate::config::{Config, DeviceName};
 use crate::control::{Cause, Failure, JoinEvent, Notice, Result};
 
 /// Who is told how a join goes.
@@ -116,7 +116,8 @@ impl Core {
 
     fn errand(&self, code: InviteCode, name: DeviceName) -> Errand {
         let (state, sockets) = (self.state.clone(), self.bridge.quic_sockets());
-        Errand { code, name, mdns: self.config.mdns, state, sockets }
+        let Config { mdns, ref rendezvous, .. } = self.config;
+        Errand { code, name, mdns, state, sockets, rendezvous: rendezvous.clone() }
     }
 
     /// Begins to replace the mesh in which this device is alone by the one of `code`. The loop goes on meanwhile and

@@ -1,29 +1,30 @@
-//! The dataplane as the control plane sees it: the only file that names both `p2p` and `dataplane`.
+//! The dataplane as the control plane sees it: the only room that names both `p2p` and `dataplane`.
 //!
 //! It converts and decides nothing: members become WireGuard peers, device ids become public keys and
 //! back, grants become filter rules, and the dataplane's sockets become the sockets of the control plane's
 //! QUIC, so that both share one UDP port a family.
 
+mod convert;
+mod socket;
+
 use std::collections::BTreeMap;
-use std::io::{self, IoSliceMut};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rand::RngCore as _;
 use tokio::sync::mpsc;
 use warren_dataplane::engine::{self, Command, Engine, PeerConfig};
-use warren_dataplane::filter::{Incoming, PortRange, Rules, Transport};
-use warren_dataplane::io::{Driver, Handle, LanePoller, QuicLane, SharedUdp, TunDevice, TunGone};
-use warren_dataplane::path::{Kind, PathInfo};
+use warren_dataplane::io::{Driver, Handle, SharedUdp, TunDevice, TunGone};
 use warren_dataplane::wg::{PrivateKey, PublicKey};
 use warren_p2p::identity::DeviceId;
 use warren_p2p::membership::Member;
-use warren_p2p::record::{self, Grants};
-use warren_p2p::swarm::socket::{AsyncUdpSocket, RecvMeta, Transmit, UdpPoller};
+use warren_p2p::record::Grants;
+use warren_p2p::swarm::socket::AsyncUdpSocket;
 
+use self::convert::{rules, view};
+use self::socket::QuicSocket;
 use super::{ports, refusals};
 use crate::config::Port;
 use crate::control::{self, Cause, Failure, Result};
@@ -314,82 +315,4 @@ async fn taken_away(tunnel: &mut Option<(String, TunGone)>) -> (String, io::Erro
         }
     }
     std::future::pending().await
-}
-
-/// What a member may open here.
-fn rules(grants: &Grants) -> Rules {
-    let ports = grants.ports.iter().map(|ports| PortRange {
-        transport: match ports.protocol {
-            record::Protocol::Tcp => Transport::Tcp,
-            record::Protocol::Udp => Transport::Udp,
-        },
-        first: ports.first,
-        last: ports.last,
-    });
-    let incoming = if grants.incoming { Incoming::All } else { Incoming::Only(ports.collect()) };
-    Rules { incoming, ..Rules::default() }
-}
-
-/// A path as the local API shows it.
-fn view(path: &PathInfo, now: Instant) -> control::Path {
-    control::Path {
-        kind: match path.kind {
-            Kind::Lan => control::PathKind::Lan,
-            Kind::Direct => control::PathKind::Direct,
-            Kind::Relay => control::PathKind::Relay,
-            Kind::Stream => control::PathKind::Stream,
-        },
-        endpoint: path.endpoint,
-        via: None,
-        rtt_ms: Some(path.rtt.as_secs_f64() * 1000.0),
-        since_s: now.saturating_duration_since(path.since).as_secs(),
-    }
-}
-
-/// The dataplane's socket as quinn wants it.
-#[derive(Debug)]
-struct QuicSocket(QuicLane);
-
-impl AsyncUdpSocket for QuicSocket {
-    fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
-        Box::pin(QuicPoller(self.0.poller()))
-    }
-
-    fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        self.0.try_send(transmit)
-    }
-
-    fn poll_recv(
-        &self,
-        cx: &mut Context<'_>,
-        buffers: &mut [IoSliceMut<'_>],
-        meta: &mut [RecvMeta],
-    ) -> Poll<io::Result<usize>> {
-        self.0.poll_recv(cx, buffers, meta)
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
-    }
-
-    fn max_transmit_segments(&self) -> usize {
-        self.0.max_transmit_segments()
-    }
-
-    fn max_receive_segments(&self) -> usize {
-        self.0.max_receive_segments()
-    }
-
-    fn may_fragment(&self) -> bool {
-        self.0.may_fragment()
-    }
-}
-
-#[derive(Debug)]
-struct QuicPoller(LanePoller);
-
-impl UdpPoller for QuicPoller {
-    fn poll_writable(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.poll_writable(cx)
-    }
 }

@@ -193,8 +193,9 @@ impl Core {
                     tracing::debug!(%failure, "a peer's path was not tested");
                 }
             }
-            Event::GrantsOfPeer { .. } | Event::ClockSkew { .. } => {}
-            Event::Candidates { peer, addresses } => self.bridge.set_candidates(&peer, addresses).await,
+            Event::ConnectedThrough { peer, .. } => self.peer_answers(&peer),
+            Event::GrantsOfPeer { .. } | Event::ClockSkew { .. } | Event::Reachable { .. } => {}
+            Event::Candidates { peer, addresses, .. } => self.bridge.set_candidates(&peer, addresses).await,
             Event::Observed { address, .. } => {
                 if session.observed(address) {
                     session.announce(self.interfaces.candidates(self.bridge.port())).await;

@@ -52,7 +52,9 @@ pub(super) fn refusal(refusal: &Refusal) -> Failure {
 pub(super) fn join(error: JoinError) -> Failure {
     let message = error.to_string();
     match error {
-        JoinError::NobodyReachable { .. } => Failure::new(Cause::NobodyReachable, message),
+        JoinError::NobodyReachable { .. } | JoinError::NoRendezvous { .. } => {
+            Failure::new(Cause::NobodyReachable, message)
+        }
         JoinError::NobodyKnowsInvite { .. } => Failure::new(Cause::InviteUnknown, message),
         JoinError::Expired { .. } => Failure::new(Cause::InviteExpired, message).hint(NEW_CODE),
         JoinError::UsedUp { .. } => Failure::new(Cause::InviteUsedUp, message).hint(NEW_CODE),

@@ -7,7 +7,7 @@ use warren_p2p::invite::{InviteCode, TermsShown, Wish};
 use warren_p2p::record::Name;
 use warren_p2p::store::Store;
 use warren_p2p::swarm::socket::AsyncUdpSocket;
-use warren_p2p::swarm::{self, JoinSettings, JoinedMesh, PATIENCE, Progress};
+use warren_p2p::swarm::{self, JoinSettings, JoinedMesh, PATIENCE, Progress, rendezvous};
 
 use super::failures;
 use super::machine::{now, os};
@@ -30,12 +30,13 @@ pub(super) struct Errand {
     pub(super) state: StateDir,
     /// No session may use them meanwhile.
     pub(super) sockets: Vec<Arc<dyn AsyncUdpSocket>>,
+    pub(super) rendezvous: Option<rendezvous::Config>,
 }
 
 /// Joins the mesh of the code and returns its folder, ready to be started. Nothing is left behind on failure. When
 /// dropped in the middle, the draft stays with its key: a member may have let it in.
 pub(super) async fn join(errand: Errand, tell: impl Fn(JoinEvent) + Send) -> Result<MeshDir> {
-    let Errand { code, name, mdns, state, sockets } = errand;
+    let Errand { code, name, mdns, state, sockets, rendezvous } = errand;
     let wish = Wish {
         name: name.name.parse::<Name>().map_err(|error| failures::name(&name.name, &error))?,
         name_is_asked_for: name.chosen,
@@ -51,6 +52,7 @@ pub(super) async fn join(errand: Errand, tell: impl Fn(JoinEvent) + Send) -> Res
         mdns,
         tunnel: std::collections::BTreeSet::new(),
         patience: PATIENCE,
+        rendezvous,
     };
     match admitted(settings, &draft, tell).await {
         Ok(()) => Ok(state.commit(&draft, &mesh)?),

@@ -65,9 +65,10 @@ impl Session {
         let settings = Settings {
             identity,
             sockets: bridge.quic_sockets(),
-            tcp_port: Some(bridge.port()),
+            tcp_ports: vec![bridge.port()],
             mdns: config.mdns,
             tunnel: tunnel_addresses(&roster),
+            rendezvous: config.rendezvous.clone(),
         };
         let tun = bridge.raise_tunnel(&config.tun, config.mtu, &secret, &me).await?;
         let (swarm, events) = match swarm::start_member(settings, store, log) {

@@ -51,6 +51,8 @@ pub(super) async fn ask(code: InviteCode, identity: Identity, me: Member, inside
         mdns: false,
         tunnel: inside,
         patience: PATIENCE,
+        // The doors are those of members that we know.
+        rendezvous: None,
     };
     let (progress, _nobody_listens) = mpsc::channel(1);
     match swarm::join(settings, progress).await {

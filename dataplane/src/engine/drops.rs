@@ -31,6 +31,8 @@ reasons! {
     OutboundNoRoute = "outbound_no_route",
     /// From the TUN device: longer than the MTU of the mesh.
     OutboundTooBig = "outbound_too_big",
+    /// From the TUN device: longer than the path carries, and it must not be fragmented.
+    OutboundTooBigForPath = "outbound_too_big_for_path",
     /// Waited for a path or a session behind too many others; the oldest goes first.
     WaitingOverflow = "waiting_overflow",
     /// Waited for a path or a session that did not come in time.
@@ -95,6 +97,8 @@ reasons! {
     InboundNotForUs = "inbound_not_for_us",
     /// Opened: the filter says no.
     InboundFiltered = "inbound_filtered",
+    /// A datagram was longer than the link it would have left by; what passes is then searched for.
+    SendTooBig = "send_too_big",
     /// The kernel did not take a datagram.
     SendFailed = "send_failed",
     /// The system has no further socket to guess ports with.

@@ -112,13 +112,14 @@ impl Engine {
                 });
                 continue;
             }
-            if let Some(full) = run.take_if(|run| !run.accepts(via, datagram.len())) {
+            if let Some(full) = run.take_if(|run| !run.accepts(via, datagram.len(), false)) {
                 self.out.transmits.push_back(full);
             }
             let run = run.get_or_insert_with(|| Transmit {
                 destination: via,
                 segment_size: datagram.len(),
                 contents: self.out.runs.take(),
+                may_fragment: false,
             });
             run.contents.extend_from_slice(datagram);
         }

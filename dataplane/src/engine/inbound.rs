@@ -7,13 +7,21 @@ use super::drops::Drop;
 use super::timers::Timer;
 use super::{COUNT_PERIOD, Engine, HEAD_ROOM};
 use crate::filter::Verdict;
-use crate::packet::IpPacket;
 use crate::packet::icmp::EchoReply;
+use crate::packet::{IpPacket, mss};
 use crate::path::{self, Route};
 use crate::wg::{Kind, OpenError, Opened, PeerId, Screened, WORKSPACE, receiver_index};
 
 use super::event::Event;
 use super::via::Via;
+
+/// What an opened packet is for.
+enum Judged {
+    /// The TUN device. `opens`: it begins a TCP connection, or answers the beginning.
+    Passes { opens: bool },
+    /// Ourselves: it answered one of our pings.
+    Answered,
+}
 
 impl Engine {
     /// Datagrams from one sender, each `stride` bytes long, the last one perhaps shorter: what one receive call
@@ -140,13 +148,18 @@ impl Engine {
     }
 
     /// Judge an opened packet; `buffer` holds it behind the head room.
-    fn deliver(&mut self, id: PeerId, buffer: Vec<u8>, now: Instant) -> Result<(), Drop> {
+    fn deliver(&mut self, id: PeerId, mut buffer: Vec<u8>, now: Instant) -> Result<(), Drop> {
         match self.judge(id, buffer.get(HEAD_ROOM..).unwrap_or_default(), now) {
-            Ok(true) => {
+            Ok(Judged::Passes { opens }) => {
+                if opens && let Some(Some(remote)) = self.remotes.get(id.slot()) {
+                    // What we may send on this connection must fit as well.
+                    let mtu = remote.inner_mtu(usize::from(self.config.mtu));
+                    mss::clamp(buffer.get_mut(HEAD_ROOM..).unwrap_or_default(), mtu);
+                }
                 self.out.tun.push_back(buffer);
                 Ok(())
             }
-            Ok(false) => {
+            Ok(Judged::Answered) => {
                 self.out.packets.give(buffer);
                 Ok(())
             }
@@ -157,8 +170,8 @@ impl Engine {
         }
     }
 
-    /// Whether a packet goes to the TUN device. Not so the answers to our own pings, which end here.
-    fn judge(&mut self, id: PeerId, bytes: &[u8], now: Instant) -> Result<bool, Drop> {
+    /// Whether a packet goes to the TUN device.
+    fn judge(&mut self, id: PeerId, bytes: &[u8], now: Instant) -> Result<Judged, Drop> {
         let packet = IpPacket::parse(bytes).map_err(|_| Drop::InboundMalformed)?;
         if self.allowed_ips.find(packet.source()) != Some(id) {
             return Err(Drop::InboundForeignSource);
@@ -173,10 +186,10 @@ impl Engine {
         if let Some(pong) = EchoReply::parse(&packet).and_then(|reply| self.pings.finish(id, &reply, now)) {
             self.timers.set(Timer::Ping, None, self.pings.poll_timeout());
             self.out.event(Event::Pong { peer: pong.key, token: pong.token, rtt: pong.rtt });
-            return Ok(false);
+            return Ok(Judged::Answered);
         }
         match self.filter.inbound(&packet, id, &remote.rules, now) {
-            Verdict::Pass => Ok(true),
+            Verdict::Pass => Ok(Judged::Passes { opens: mss::opens(&packet) }),
             Verdict::Drop(_) => Err(Drop::InboundFiltered),
         }
     }

@@ -15,6 +15,9 @@
 //! A *run* holds the datagrams of one batch for one peer, sealed one behind the other into one buffer while they
 //! are equal in size; it leaves as one [`Transmit`], which is one `sendmsg` with UDP GSO. A batch in is a batch out.
 //!
+//! What is longer than the path carries (`path/mtu.rs`) is cut up, refused, or let be fragmented: `fit.rs` draws it. A SYN
+//! is lowered to what fits on its way out and in.
+//!
 //! # Driving it
 //!
 //! Inputs are [`Engine::handle_command`], [`Engine::handle_tun`], [`Engine::handle_datagrams`] and
@@ -45,6 +48,7 @@ mod control;
 mod detours;
 mod drops;
 mod event;
+mod fit;
 mod forwarding;
 mod guessing;
 mod inbound;
@@ -77,7 +81,7 @@ use crate::filter::Filter;
 use crate::packet::IpPacket;
 use crate::packet::icmp::Unreachable;
 use crate::path::Route;
-use crate::relay::Forwards;
+use crate::relay::{Forwards, frame};
 use crate::wg::{AllowedIps, Device, PeerId, Peers, PublicKey};
 use detours::Detours;
 use guessing::Guessing;
@@ -207,6 +211,23 @@ impl Engine {
         self.out.drops.add(reason, times);
     }
 
+    /// The machine refused to send a datagram of this size of a run: no link it could leave by takes it.
+    pub fn handle_too_big(&mut self, run: &Transmit, size: usize, now: Instant) {
+        let relayed = run.segments().next().and_then(|datagram| frame::parse(datagram).ok());
+        let (route, size) = match relayed {
+            Some((session, _)) => (Route::Relay { session }, size.saturating_sub(frame::HEADER)),
+            None => (run.destination.route(), size),
+        };
+        let ids: Vec<PeerId> = self.peers.iter().map(|(_, id)| id).collect();
+        for id in ids {
+            if let Some(remote) = self.remotes.get_mut(id.slot()).and_then(Option::as_mut) {
+                remote.path.handle_too_big(route, size, now);
+                self.touch(id);
+            }
+        }
+        self.pump_touched(now);
+    }
+
     /// How things stand.
     pub fn snapshot(&self) -> Snapshot {
         let peers = self.peers.iter().filter_map(|(_, id)| self.remotes.get(id.slot())?.as_ref());
@@ -240,12 +261,14 @@ impl Engine {
     /// The end of a batch: everything that became possible for the peers it concerned is done now.
     fn pump_touched(&mut self, now: Instant) {
         let mtu = usize::from(self.config.mtu);
+        let mut refused = Vec::new();
         // Pumping one peer may touch its relays, and a relay that was found or lost those it relays to.
         loop {
             while let Some(id) = self.touched.pop_front() {
                 if let Some(remote) = self.remotes.get_mut(id.slot()).and_then(Option::as_mut) {
                     remote.touched = false;
                     remote.pump(mtu, &mut self.out, &mut self.timers, now);
+                    refused.append(&mut remote.refused);
                     self.probing.attend(id, &remote.path, now);
                     self.guessing.attend(id, &remote.path, now);
                     self.follow_detours(id, now);
@@ -257,6 +280,12 @@ impl Engine {
             }
         }
         self.serve_pings(now);
+        for (bytes, mtu) in refused {
+            if let Ok(packet) = IpPacket::parse(&bytes) {
+                self.refuse(&packet, Unreachable::TooBig(mtu), now);
+            }
+            self.out.packets.give(bytes);
+        }
     }
 
     fn wake(&mut self, id: PeerId, timer: Timer, now: Instant) {

@@ -61,8 +61,11 @@ impl Engine {
         let mtu = usize::from(self.config.mtu);
         if let Some(remote) = self.remotes.get_mut(id.slot()).and_then(Option::as_mut) {
             self.filter.outbound(&packet, id, now);
-            remote.carry(packet.bytes(), mtu, &mut self.out, now);
+            let carried = remote.carry(&packet, mtu, &mut self.out, now);
             self.touch(id);
+            if let Err(mtu) = carried {
+                self.refuse(&packet, Unreachable::TooBig(mtu), now);
+            }
         }
     }
 

@@ -5,11 +5,13 @@ use std::time::{Duration, Instant};
 
 use super::drops::Drop;
 use super::event::Event;
+use super::fit::Fit;
 use super::output::Output;
 use super::timers::{Timer, Timers};
 use super::transmit::Transmit;
 use super::via::{Via, Way};
 use crate::filter::Rules;
+use crate::packet::IpPacket;
 use crate::path::{self, Route};
 use crate::wg::{OVERHEAD, Peer, PeerId};
 
@@ -20,6 +22,8 @@ const MAX_WAITING: usize = 32;
 const WAIT: Duration = Duration::from_secs(10);
 /// How often the daemon is asked for candidates while traffic waits.
 const WANT_AGAIN: Duration = Duration::from_secs(2);
+/// How often relays are called while traffic flows: their paths count in seconds.
+const CALL_AGAIN: Duration = Duration::from_millis(100);
 /// Sealed packets are padded to a multiple of this many bytes (paper, 5.4.6), but not beyond the MTU.
 const PADDING: usize = 16;
 
@@ -42,6 +46,10 @@ pub(super) struct Remote {
     pub(super) touched: bool,
     /// Something was sent to it in this batch.
     sending: bool,
+    /// The longest datagram of this batch that must arrive whole.
+    longest: usize,
+    /// Packets that waited, and turned out to be too long for the path: what fits.
+    pub(super) refused: Vec<(Vec<u8>, u16)>,
     waiting: VecDeque<Vec<u8>>,
     waiting_since: Option<Instant>,
     wanted_at: Option<Instant>,
@@ -50,7 +58,7 @@ pub(super) struct Remote {
     relays: Vec<(u64, PeerId, Option<Via>)>,
     /// Relays that are needed to send to it, and whether at once.
     calls: Vec<(PeerId, bool)>,
-    /// Each batch calls the relays once.
+    /// When the relays were called last.
     called_at: Option<Instant>,
     /// It is needed as a relay and has no path.
     is_called: bool,
@@ -69,6 +77,8 @@ impl Remote {
             revive: false,
             touched: false,
             sending: false,
+            longest: 0,
+            refused: Vec::new(),
             waiting: VecDeque::new(),
             waiting_since: None,
             wanted_at: None,
@@ -80,13 +90,23 @@ impl Remote {
         }
     }
 
-    /// Send an inner packet: now if there is a path and a session, else as soon as there is.
-    pub(super) fn carry(&mut self, packet: &[u8], mtu: usize, out: &mut Output, now: Instant) {
+    /// Send an inner packet: now if there is a path and a session, else as soon as there is. An error: it is too long, and
+    /// this many bytes fit.
+    pub(super) fn carry(
+        &mut self,
+        packet: &IpPacket<'_>,
+        mtu: usize,
+        out: &mut Output,
+        now: Instant,
+    ) -> Result<(), u16> {
         self.sending = true;
         let route = self.path.best().filter(|_| self.waiting.is_empty() && self.peer.tunnel.is_ready());
-        if route.is_none_or(|route| !self.seal(packet, route, mtu, out, now)) {
-            self.wait(packet, out, now);
+        match route.map_or(Fit::NotReady, |route| self.fit(packet, route, mtu, out, now)) {
+            Fit::Sealed => {}
+            Fit::NotReady => self.wait(packet.bytes(), out, now),
+            Fit::TooBig(mtu) => return Err(mtu),
         }
+        Ok(())
     }
 
     /// Take note that the peer sent something authentic from `from`.
@@ -121,6 +141,7 @@ impl Remote {
         }
         self.send_answers(out);
         self.finish_run(out);
+        self.path.sent(std::mem::take(&mut self.longest), now);
         self.pump_path(out);
         timers.set(Timer::Tunnel, Some(self.id), self.peer.tunnel.poll_timeout());
         timers.set(Timer::Path, Some(self.id), self.path.poll_timeout());
@@ -162,7 +183,7 @@ impl Remote {
             {
                 self.calls.push((*relay, false));
             }
-            out.transmits.push_back(way.single(probe.datagram.to_vec()));
+            out.transmits.push_back(way.single(probe.datagram));
         }
     }
 
@@ -178,11 +199,15 @@ impl Remote {
             return;
         }
         while let Some(packet) = self.waiting.pop_front() {
-            if !self.seal(&packet, route, mtu, out, now) {
-                self.waiting.push_front(packet);
-                return;
+            let parsed = IpPacket::parse(&packet);
+            match parsed.map_or(Fit::Sealed, |parsed| self.fit(&parsed, route, mtu, out, now)) {
+                Fit::Sealed => out.packets.give(packet),
+                Fit::TooBig(mtu) => self.refused.push((packet, mtu)),
+                Fit::NotReady => {
+                    self.waiting.push_front(packet);
+                    return;
+                }
             }
-            out.packets.give(packet);
         }
         self.waiting_since = None;
     }
@@ -227,7 +252,7 @@ impl Remote {
     }
 
     pub(super) fn call_relays(&mut self, now: Instant) {
-        if self.called_at == Some(now) {
+        if self.called_at.is_some_and(|at| now.saturating_duration_since(at) < CALL_AGAIN) {
             return;
         }
         self.called_at = Some(now);
@@ -237,17 +262,26 @@ impl Remote {
     }
 
     /// Seal into the run of this batch. False: the session is gone.
-    fn seal(&mut self, packet: &[u8], route: Route, mtu: usize, out: &mut Output, now: Instant) -> bool {
+    pub(super) fn seal(
+        &mut self,
+        packet: &[u8],
+        route: Route,
+        mtu: usize,
+        may_fragment: bool,
+        out: &mut Output,
+        now: Instant,
+    ) -> bool {
         let Some(way) = self.way(route) else { return false };
         let padded = packet.len().next_multiple_of(PADDING).min(mtu.max(packet.len()));
         let length = padded + OVERHEAD + way.overhead();
-        if !self.run.as_ref().is_some_and(|run| run.accepts(way.via, length)) {
+        if !self.run.as_ref().is_some_and(|run| run.accepts(way.via, length, may_fragment)) {
             self.finish_run(out);
         }
         let run = self.run.get_or_insert_with(|| Transmit {
             destination: way.via,
             segment_size: length,
             contents: out.runs.take(),
+            may_fragment,
         });
         let start = run.contents.len();
         way.begin(&mut run.contents);
@@ -261,6 +295,9 @@ impl Remote {
         };
         if sealed.is_ok() {
             self.peer.tx_bytes += packet.len() as u64;
+            if !may_fragment {
+                self.longest = self.longest.max(padded + OVERHEAD);
+            }
         } else {
             run.contents.truncate(start);
         }

@@ -21,17 +21,21 @@ pub struct Transmit {
     pub segment_size: usize,
     /// The datagrams, end to end.
     pub contents: Vec<u8>,
+    /// Whether they may be fragmented on their way. All else must arrive whole or not at all, or nobody would learn what
+    /// passes.
+    pub may_fragment: bool,
 }
 
 impl Transmit {
     /// A single datagram.
     pub(crate) const fn single(destination: Via, contents: Vec<u8>) -> Self {
-        Self { destination, segment_size: contents.len(), contents }
+        Self { destination, segment_size: contents.len(), contents, may_fragment: false }
     }
 
     /// Whether a datagram of `length` bytes to `destination` may be appended.
-    pub(crate) fn accepts(&self, destination: Via, length: usize) -> bool {
+    pub(crate) fn accepts(&self, destination: Via, length: usize, may_fragment: bool) -> bool {
         self.destination == destination
+            && self.may_fragment == may_fragment
             && length <= self.segment_size
             && self.contents.len().is_multiple_of(self.segment_size)
             && self.contents.len() + length <= MAX_BYTES

@@ -17,7 +17,7 @@ use super::handle::{CommandFailed, Handle, Order};
 use super::socket::{Socket, send};
 use super::streams::Streams;
 use super::tun::{Tun, is_gone};
-use super::udp::{Sent, SharedUdp};
+use super::udp::{Losses, Sent, SharedUdp};
 use crate::engine::{Drop as Reason, Engine, Event, Transmit, Via};
 use crate::wg::Kind;
 
@@ -269,7 +269,11 @@ impl Turns {
         for socket in &mut self.sockets {
             while let Some(run) = socket.blocked.pop_front() {
                 match socket.udp.send_run(&run) {
-                    Sent::Done { lost } => settle(self.attached.as_mut(), run, lost),
+                    Sent::Done(losses) => {
+                        if let Some(Attached { engine, .. }) = &mut self.attached {
+                            settle(engine, run, losses);
+                        }
+                    }
                     Sent::Blocked => {
                         socket.blocked.push_front(run);
                         break;
@@ -364,9 +368,12 @@ fn deliver(
     }
 }
 
-fn settle(attached: Option<&mut Attached>, run: Transmit, lost: usize) {
-    if let Some(Attached { engine, .. }) = attached {
-        engine.count(Reason::SendFailed, lost);
-        engine.recycle(run.contents);
+/// Tell the engine what became of a run.
+pub(super) fn settle(engine: &mut Engine, run: Transmit, losses: Losses) {
+    engine.count(Reason::SendFailed, losses.failed);
+    engine.count(Reason::SendTooBig, losses.too_big);
+    if losses.too_big > 0 {
+        engine.handle_too_big(&run, losses.size, clock::now());
     }
+    engine.recycle(run.contents);
 }

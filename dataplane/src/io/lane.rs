@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 
 use quinn_udp::{RecvMeta, Transmit};
 
-use super::udp::SharedUdp;
+use super::udp::{SharedUdp, is_too_big};
 use crate::packet::Pool;
 
 /// Datagrams that wait for the control connections. More is loss, which QUIC repairs.
@@ -73,9 +73,11 @@ impl QuicLane {
     }
 
     /// Send now. `WouldBlock` when the socket buffer is full: wait with a [`LanePoller`]. Other errors concern this
-    /// datagram or its destination, not the socket.
+    /// datagram or its destination, not the socket. What is longer than the link counts as lost on its way: that is how
+    /// QUIC's own search for the path's MTU learns of it, and an error would end the connection.
     pub fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        self.0.try_send(transmit)
+        let sent = self.0.try_send(transmit);
+        if sent.as_ref().is_err_and(is_too_big) { Ok(()) } else { sent }
     }
 
     /// Fetch datagrams, one a buffer: there is never more than one segment behind a `RecvMeta`. A datagram that
@@ -130,9 +132,9 @@ impl QuicLane {
         1
     }
 
-    /// Whether the IP layer may fragment what is sent. It may: see [`SharedUdp`].
-    pub const fn may_fragment(&self) -> bool {
-        true
+    /// Whether the IP layer may fragment what is sent. It may not, where the system can forbid it: see [`SharedUdp`].
+    pub fn may_fragment(&self) -> bool {
+        self.0.may_fragment()
     }
 }
 

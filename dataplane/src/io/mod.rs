@@ -25,6 +25,9 @@
 //! buffer 64. While a socket buffer is full the TUN device is not read, so pressure reaches the kernel's own
 //! queue, which knows how to drop. A turn of the loop takes at most one batch from every source, so that none starves.
 //!
+//! Nothing that is sent may be fragmented on its way, but for the few datagrams that the engine marks; what a link is too
+//! narrow for is told to the engine, which then searches for what passes. QUIC does the same for itself.
+//!
 //! Room to grow: receiving, sealing and TUN reading are separate steps over batches, each needing only one source
 //! and one engine; more threads mean more engines (see [`crate::engine`]), more TUN queues, and the same sockets,
 //! which may be sent on from anywhere already ([`QuicLane`] does).

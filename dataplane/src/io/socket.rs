@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 
-use super::udp::{Sent, SharedUdp};
-use crate::engine::{Drop as Reason, Engine, Transmit, Via};
+use super::driver::settle;
+use super::udp::{Losses, Sent, SharedUdp};
+use crate::engine::{Engine, Transmit, Via};
 
 /// Runs that wait for room in a socket buffer; the TUN device is not read meanwhile, so these are answers to
 /// what was received.
@@ -28,21 +29,13 @@ pub(super) fn send(sockets: &mut [Socket], engine: &mut Engine, run: Transmit) {
         let own = socket.udp.local_addr().map(|own| (socket.number, own.is_ipv4()));
         own.is_ok_and(|own| to == Some(own))
     };
-    let segments = run.segments().count();
+    let all = Losses { failed: run.segments().count(), ..Losses::default() };
     let Some(socket) = sockets.iter_mut().find(same_family) else {
-        engine.count(Reason::SendFailed, segments);
-        return engine.recycle(run.contents);
+        return settle(engine, run, all);
     };
-    let sent = if socket.blocked.is_empty() { socket.udp.send_run(&run) } else { Sent::Blocked };
-    match sent {
-        Sent::Done { lost } => {
-            engine.count(Reason::SendFailed, lost);
-            engine.recycle(run.contents);
-        }
+    match if socket.blocked.is_empty() { socket.udp.send_run(&run) } else { Sent::Blocked } {
+        Sent::Done(losses) => settle(engine, run, losses),
         Sent::Blocked if socket.blocked.len() < MAX_BLOCKED => socket.blocked.push_back(run),
-        Sent::Blocked => {
-            engine.count(Reason::SendFailed, segments);
-            engine.recycle(run.contents);
-        }
+        Sent::Blocked => settle(engine, run, all),
     }
 }

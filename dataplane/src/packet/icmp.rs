@@ -188,13 +188,14 @@ fn checksum(source: IpAddr, destination: IpAddr, message: &[u8]) -> u16 {
 
 /// Sum of 16-bit words in network order; an odd last byte is padded with zero. 64 bits cannot overflow here:
 /// a packet has at most 2^15 words.
-fn sum(bytes: &[u8]) -> u64 {
+pub(super) fn sum(bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks::<2>();
     let whole: u64 = words.iter().map(|word| u64::from(u16::from_be_bytes(*word))).sum();
     whole + rest.first().map_or(0, |byte| u64::from(*byte) << 8)
 }
 
-fn fold(mut sum: u64) -> u16 {
+/// The checksum that makes a header of this sum right.
+pub(super) fn fold(mut sum: u64) -> u16 {
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);
     }

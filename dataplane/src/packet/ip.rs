@@ -201,6 +201,12 @@ impl<'a> IpPacket<'a> {
         self.more_fragments || self.fragment_offset != 0
     }
 
+    /// True where a packet that is too long for its way may be cut up: IPv4 without "don't fragment". In IPv6 only its
+    /// sender may do that (RFC 8200, 4.5).
+    pub fn may_be_fragmented(&self) -> bool {
+        self.version == Version::V4 && self.bytes.get(6).is_some_and(|flags| flags & 0x40 == 0)
+    }
+
     /// True for the pieces that do not begin with the transport header.
     pub const fn is_later_fragment(&self) -> bool {
         self.fragment_offset != 0

@@ -8,21 +8,27 @@
 //! ```text
 //!   bytes ──parse──> IpPacket ──flow()──> Flow            one key a connection, for the filter
 //!                        │  └───quoted()─> Flow           the connection an ICMP error speaks of
-//!                        └──icmp::*──────> bytes          echo requests and error answers
+//!                        ├──icmp::*──────> bytes          echo requests and error answers
+//!                        └──fragment()───> packets        pieces for a path that is too narrow
 //! ```
 //!
+//! A packet is carried as it is, but for one option: [`mss`] lowers what a TCP connection agrees on as its segment size.
+//!
 //! Absent on purpose: verification of the IPv4 header checksum and of transport checksums (the receiving
-//! kernel does that, and with TUN offload a checksum may legitimately be unfinished here), reassembly, and any
-//! rewriting of packets. A packet is carried as it is or not at all.
+//! kernel does that, and with TUN offload a checksum may legitimately be unfinished here), reassembly, and any other
+//! rewriting of packets.
 
+pub mod fragment;
 pub mod icmp;
 pub mod ip;
+pub mod mss;
 pub mod pool;
 pub mod ports;
 
 #[cfg(test)]
 mod tests;
 
+pub use fragment::fragment;
 pub use ip::{IpPacket, Malformed, Protocol, Version};
 pub use pool::Pool;
 pub use ports::Flow;

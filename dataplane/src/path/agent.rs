@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 use super::attempt::Attempts;
 use super::budget::Bucket;
 use super::candidate::usable;
+use super::keepalive::{self, KeepAlive};
 use super::pair::Pair;
-use super::probe::{Codec, Message, ProbeError, ProbeKey};
+use super::probe::{Codec, LEN, Message, ProbeError, ProbeKey};
 use super::random::Random;
 use super::ration::Ration;
 use super::replay::{Freshness, Sessions};
-use super::schedule::{KEEP_ALIVE, Search};
-use super::{Event, PathInfo, Route, Transmit};
+use super::schedule::Search;
+use super::{Event, PathInfo, Room, Route, Transmit};
 
 /// Pings: three rounds to a full list of candidates at once, then 40/s; a search over six candidates stays within it.
 const PINGS: (u32, u32) = (96, 40);
@@ -28,8 +29,8 @@ const TRIGGER_SPACING: Duration = Duration::from_millis(50);
 pub(crate) const HEALTHY: Duration = Duration::from_secs(1);
 /// A clock that is this late at a deadline jumped, or slept: what was under way then is no evidence.
 const JUMP: Duration = Duration::from_secs(10);
-/// An active pair not heard for this long may have been forgotten by the routers on its way.
-const STALE: Duration = Duration::from_secs(2 * KEEP_ALIVE.as_secs());
+/// An active pair not heard for so long, or for two keep-alives, may have been forgotten by the routers on its way.
+const STALE: Duration = Duration::from_secs(2 * keepalive::START.as_secs());
 /// Traffic that rested this long and wants the peer again gets a round at once.
 const FRESH_WANT: Duration = Duration::from_secs(15);
 /// Events nobody fetched; the oldest go.
@@ -49,6 +50,12 @@ pub struct Agent {
     pub(super) ours_is_smaller: bool,
 
     pub(super) pairs: Vec<Pair>,
+    /// The longest datagram that is of any use; 0 until that is known.
+    pub(super) full_size: u16,
+    /// What fits the active pair.
+    pub(super) room: Option<Room>,
+    /// How long an idle path may be silent.
+    pub(super) keep_alive: KeepAlive,
     /// The networks of this machine's interfaces.
     pub(super) networks: Arc<[(IpAddr, u8)]>,
     /// Where WireGuard sends.
@@ -103,6 +110,9 @@ impl Agent {
             proof: 0,
             ours_is_smaller,
             pairs: Vec::new(),
+            full_size: 0,
+            room: None,
+            keep_alive: KeepAlive::new(),
             networks: Arc::default(),
             active: None,
             active_since: now,
@@ -176,7 +186,7 @@ impl Agent {
         let news = self.replace_told(candidates, now);
         self.signalled_at = Some(now);
         self.note_targets(candidates, now);
-        let is_stale = self.active.is_some_and(|active| !self.was_heard_within(active, STALE, now));
+        let is_stale = self.active.is_some_and(|active| self.is_stale(active, now));
         if is_stale && self.may_search_again(now) {
             self.forget_all();
             self.start_search(now);
@@ -201,6 +211,7 @@ impl Agent {
         self.advance(now);
         self.forget_all();
         self.forget_attempts();
+        self.keep_alive.restart();
         if self.active.is_some() || self.is_wanted(now) {
             self.start_search(now);
         }
@@ -211,6 +222,9 @@ impl Agent {
     pub fn want(&mut self, now: Instant) {
         self.advance(now);
         let rested = self.wanted_at.is_none_or(|at| at + FRESH_WANT <= now);
+        if self.waiting_since.is_none() {
+            self.end_silence(now);
+        }
         self.wanted_at = Some(now);
         self.used_at = Some(now);
         if self.waiting_since.is_some() && !rested {
@@ -224,7 +238,7 @@ impl Agent {
                 self.ask_all();
             }
             // Kept alive no longer: it may be gone, so the others are asked too, and it answers soonest if it lives.
-            Some(active) if rested && !self.was_heard_within(active, STALE, now) => {
+            Some(active) if rested && self.is_stale(active, now) => {
                 self.ask_all();
             }
             Some(_) | None => {}
@@ -250,6 +264,7 @@ impl Agent {
         if from == active {
             self.waiting_since = None;
             self.silent_since = None;
+            self.keep_alive.heard(from, false, now);
             return;
         }
         match known {
@@ -283,7 +298,7 @@ impl Agent {
     pub fn handle_probe(&mut self, from: Route, datagram: &[u8], now: Instant) -> Result<(), ProbeError> {
         let from = from.usable().ok_or(ProbeError::UnusableSource)?;
         match self.codec.decode(datagram)? {
-            Message::Ping { transaction, session, sequence, challenge } => {
+            Message::Ping { transaction, session, sequence, challenge, size } => {
                 let random = &mut self.random;
                 let freshness = self.sessions.judge(session, sequence, challenge, || random.next());
                 let bucket = match freshness {
@@ -296,18 +311,24 @@ impl Agent {
                 }
                 self.advance(now);
                 let challenge = self.sessions.challenge_for(session);
-                self.send(from, &Message::Pong { transaction, challenge, seen: from.seen() });
+                self.send(from, &Message::Pong { transaction, challenge, seen: from.seen(), size });
                 if freshness == Freshness::Fresh {
                     self.handle_fresh_ping(from, now);
                 }
             }
-            Message::Pong { transaction, challenge, seen } => {
+            Message::Pong { transaction, challenge, seen, size } => {
                 self.learn_guessed(from, transaction, now);
                 let pair = self.pair_at(from).ok_or(ProbeError::Unsolicited)?;
                 let seen_before = pair.verified.as_ref().map(|verified| verified.seen);
-                if !pair.answered(transaction, seen, now) {
+                let is_answer = if usize::from(size) == LEN {
+                    pair.answered(transaction, seen, now)
+                } else {
+                    pair.answered_size(transaction, size, now)
+                };
+                if !is_answer {
                     return Err(ProbeError::Unsolicited);
                 }
+                self.keep_alive.heard(from, seen_before.is_some_and(|before| before != seen), now);
                 self.advance(now);
                 // Tell the peer at once that we are no replay: it believes nothing of us before.
                 if std::mem::replace(&mut self.proof, challenge) != challenge {
@@ -342,22 +363,8 @@ impl Agent {
         }
     }
 
-    /// Nothing known of any pair holds; the active one carries on until it misses answers.
-    fn forget_all(&mut self) {
-        for pair in &mut self.pairs {
-            pair.forget();
-        }
-        self.challenger = None;
-        self.silent_since = None;
-    }
-
-    pub(super) fn pair_at(&mut self, route: Route) -> Option<&mut Pair> {
-        self.pairs.iter_mut().find(|pair| pair.route == route)
-    }
-
-    pub(super) fn was_heard_within(&self, route: Route, time: Duration, now: Instant) -> bool {
-        let pair = self.pairs.iter().find(|pair| pair.route == route);
-        pair.and_then(|pair| pair.heard).is_some_and(|heard| heard + time > now)
+    fn is_stale(&self, active: Route, now: Instant) -> bool {
+        !self.was_heard_within(active, STALE.max(self.keep_alive.interval() * 2), now)
     }
 
     pub(super) fn push_event(&mut self, event: Event) {
@@ -375,6 +382,7 @@ impl Agent {
         for pair in &mut self.pairs {
             pair.forgive();
         }
+        self.keep_alive.forgive();
         self.waiting_since = None;
         self.silent_since = None;
         self.challenger = None;

@@ -162,7 +162,7 @@ impl Agent {
         let sent = self.attempts.current.as_mut().and_then(|guess| guess.answered(transaction, route));
         if let Some(sent) = sent {
             if self.pair_at(route).is_none() {
-                self.add(Pair::new(route, Source::Learned(now)));
+                self.add(Pair::new(route, Source::Learned(now), self.full_size));
             }
             if let Some(pair) = self.pair_at(route) {
                 pair.sent(transaction, sent);

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::agent::Agent;
 use super::pair::Pair;
-use super::score::{Lead, Score};
+use super::score::{Kind, Lead, Score};
+use super::sizing::known_mtu;
 use super::{Event, PathInfo, Route};
 
 /// Unanswered pings after which an unverified active pair gives way to a verified one.
@@ -78,6 +79,9 @@ impl Agent {
                 self.lose(active, now);
             }
             return;
+        }
+        if missed >= SILENT_MISSES {
+            self.keep_alive.missed(active);
         }
         if is_dead {
             self.lose(active, now);
@@ -199,7 +203,10 @@ impl Agent {
         // Not verified yet: the next pong, or its absence, will tell.
         let Some(pair) = self.pairs.iter().find(|pair| pair.route == active) else { return };
         let Some(score) = self.score(pair) else { return };
-        let endpoint = pair.endpoint();
+        let (endpoint, mtu) = (pair.endpoint(), known_mtu(pair));
+        if score.kind == Kind::Lan {
+            self.keep_alive.assume_open();
+        }
         match &mut self.info {
             Some(info) if (info.route, info.kind, info.endpoint) == (active, score.kind, endpoint) => {
                 info.rtt = score.rtt;
@@ -212,7 +219,7 @@ impl Agent {
                     via: pair.detour.and_then(|detour| detour.via),
                     rtt: score.rtt,
                     since: now,
-                    mtu: None,
+                    mtu,
                 };
                 self.info = Some(info);
                 self.push_event(Event::Changed(Some(info)));

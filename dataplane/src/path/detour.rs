@@ -35,7 +35,7 @@ impl Agent {
         }
         let is_new = self.pair_at(route).is_none();
         if is_new {
-            self.pairs.push(Pair::new(route, Source::Agreed(now)));
+            self.pairs.push(Pair::new(route, Source::Agreed(now), self.full_size));
             self.signalled_at = Some(now);
         }
         let Some(pair) = self.pair_at(route) else { return };

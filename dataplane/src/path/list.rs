@@ -1,7 +1,7 @@
 //! The pairs of an agent: how addresses enter the list and which one makes room.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Route;
 use super::agent::Agent;
@@ -9,6 +9,24 @@ use super::candidate::{MAX_CANDIDATES, Source, usable};
 use super::pair::Pair;
 
 impl Agent {
+    pub(super) fn pair_at(&mut self, route: Route) -> Option<&mut Pair> {
+        self.pairs.iter_mut().find(|pair| pair.route == route)
+    }
+
+    pub(super) fn was_heard_within(&self, route: Route, time: Duration, now: Instant) -> bool {
+        let pair = self.pairs.iter().find(|pair| pair.route == route);
+        pair.and_then(|pair| pair.heard).is_some_and(|heard| heard + time > now)
+    }
+
+    /// Nothing known of any pair holds; the active one carries on until it misses answers.
+    pub(super) fn forget_all(&mut self) {
+        for pair in &mut self.pairs {
+            pair.forget();
+        }
+        self.challenger = None;
+        self.silent_since = None;
+    }
+
     /// Adds a route that the peer proved to use, or renews it.
     pub(super) fn learn(&mut self, route: Route, now: Instant) {
         match self.pair_at(route) {
@@ -18,7 +36,7 @@ impl Agent {
                     *at = now;
                 }
             }
-            None => self.add(Pair::new(route, Source::Learned(now))),
+            None => self.add(Pair::new(route, Source::Learned(now), self.full_size)),
         }
     }
 
@@ -71,7 +89,7 @@ impl Agent {
         let mut news = false;
         for route in told {
             if self.pair_at(route).is_none() {
-                self.add(Pair::new(route, Source::Told));
+                self.add(Pair::new(route, Source::Told, self.full_size));
                 news = true;
             }
         }

@@ -23,7 +23,8 @@
 //!   about the same time), then ever slower, doubling up to 30 s. When neither traffic nor signalling wants the peer it then
 //!   ends. Signalling that brings nothing new begins a short burst again, at last once a minute.
 //! * *Carried*: anything received over the active pair proves it alive. While we send and hear nothing for
-//!   a second, it is pinged; while nobody sends, every 25 s, by one side only. The best other verified pair is
+//!   a second, it is pinged; while nobody sends, as often as the routers between
+//!   demand (`keepalive.rs`: from 25 s towards 55 s, or less where that was too long), by one side only. The best other verified pair is
 //!   kept alive beside it; the rest is tried twice a minute, and only while there is traffic.
 //!   Ten minutes after the last packet even that ends: the pair stays chosen but nothing is sent until wanted.
 //! * *Silent*: pings each 500 ms and one round to all others. After three unanswered pings any pair that
@@ -48,12 +49,18 @@
 //! still answers we go back, so that a packet re-sent by an eavesdropper from elsewhere costs a second, not the path.
 //! [`Agent::info`] and [`Event::Changed`] speak of verified paths only.
 //!
+//! # Sizes
+//!
+//! Pings padded to the full size of a datagram tell what passes the active pair and the standby (`mtu.rs`, RFC 8899).
+//! [`Agent::room`] says how long an inner packet may be; the engine cuts, refuses or fragments by it.
+//!
 //! # Bounds
 //!
 //! At most 32 candidates, and eight detours, which the engine counts; three token buckets (`budget.rs`) for pings, pongs
 //! and pongs to unproven senders; bounded queues. Pings to addresses that never answered leave only when the owner gives
-//! leave (`ration.rs`), as all peers together have one budget for them; what is withheld comes later, and is not lost. A ping due is computed from the last one sent, never counted up, so a clock that jumped
-//! (suspend) makes one round and no burst. A pong is as large as its ping: nothing is amplified.
+//! leave (`ration.rs`), as all peers together have one budget for them; what is withheld comes later, and is not lost.
+//! A ping due is computed from the last one sent, never counted up, so a clock that jumped (suspend) makes one round and
+//! no burst. A pong is never larger than its ping: nothing is amplified.
 //!
 //! # Who drives it
 //!
@@ -67,8 +74,8 @@
 //!
 //! No sockets, clock or randomness. No gathering of our own addresses and no signalling: the daemon does both.
 //! No candidate is judged by where it came from but by its answer. What a relay forwards is not its affair ([`crate::relay`]
-//! is the frame, the engine finds the relay's own path). Path MTU will be a further probe type, as the ping's
-//! size is fixed. The budget over all peers, and whose turn it is to guess, belong to the engine, which owns all agents.
+//! is the frame, the engine finds the relay's own path). The budget over all peers, and whose turn it is to guess, belong
+//! to the engine, which owns all agents.
 
 mod agent;
 mod attempt;
@@ -77,7 +84,9 @@ mod candidate;
 mod choice;
 mod detour;
 mod guess;
+mod keepalive;
 mod list;
+mod mtu;
 mod pair;
 pub mod probe;
 mod random;
@@ -87,6 +96,7 @@ mod report;
 mod route;
 mod schedule;
 mod score;
+mod sizing;
 #[cfg(test)]
 mod tests;
 
@@ -111,7 +121,7 @@ pub struct Transmit {
     /// The way to send it.
     pub route: Route,
     /// The datagram.
-    pub datagram: [u8; probe::LEN],
+    pub datagram: Vec<u8>,
 }
 
 /// The verified path in use.
@@ -129,14 +139,23 @@ pub struct PathInfo {
     pub rtt: Duration,
     /// Since when it is in use.
     pub since: Instant,
-    /// How long datagrams may be on it, once that was measured.
+    /// How long an inner packet on it may be, in bytes, once that was measured.
     pub mtu: Option<u16>,
+}
+
+/// How long an inner packet on the path in use may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Length in bytes: measured, or assumed.
+    pub mtu: u16,
+    /// Whether that will stay. If not, the size is being searched for, and longer packets pass only in fragments.
+    pub settled: bool,
 }
 
 /// What an agent has to tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Another verified path is in use, or none. Changes of the round trip alone are not told.
+    /// Another verified path is in use, or none. Changes of round trip and MTU alone are not told.
     Changed(Option<PathInfo>),
     /// The peer sees us at this address.
     Observed(SocketAddr),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::Route;
 use super::candidate::Source;
 use super::detour::Detour;
+use super::mtu::Mtu;
 use super::score::{Kind, Score};
 
 /// A ping is waited for at least this long before it counts as unanswered, and at least twice the round trip.
@@ -38,6 +39,8 @@ pub(crate) struct Pair {
     pub(crate) pinged: Option<Instant>,
     /// The last pong.
     pub(crate) verified: Option<Verified>,
+    /// Which sizes pass.
+    pub(crate) mtu: Mtu,
     /// A packet from here did not prove a path; until then, packets alone do not move us here again.
     pub(crate) distrusted_until: Option<Instant>,
     /// When it was last left because it had fallen silent.
@@ -63,7 +66,7 @@ pub(crate) struct Verified {
 }
 
 impl Pair {
-    pub(crate) fn new(route: Route, source: Source) -> Self {
+    pub(crate) fn new(route: Route, source: Source, full_size: u16) -> Self {
         Self {
             route,
             source,
@@ -73,6 +76,7 @@ impl Pair {
             heard: None,
             pinged: None,
             verified: None,
+            mtu: Mtu::new(full_size),
             distrusted_until: None,
             failed_at: None,
             unanswered_pings: 0,
@@ -121,16 +125,27 @@ impl Pair {
         true
     }
 
+    /// A pong to a ping of a test came. False if it answers none.
+    pub(crate) fn answered_size(&mut self, transaction: u64, size: u16, now: Instant) -> bool {
+        let answers = self.mtu.answered(transaction, size, now);
+        if answers {
+            self.heard = Some(now);
+        }
+        answers
+    }
+
     /// Nothing known of the pair holds any more: our network changed, or it died.
     pub(crate) fn forget(&mut self) {
         self.verified = None;
         self.distrusted_until = None;
         self.outstanding.clear();
+        self.mtu.forget();
     }
 
     /// Pings under way are no evidence: the clock jumped over their answers.
     pub(crate) fn forgive(&mut self) {
         self.outstanding.clear();
+        self.mtu.forgive();
     }
 
     /// Pings sent since the peer was last heard here that should have been answered by now.
@@ -178,6 +193,11 @@ impl Pair {
             Route::Relay { .. } | Route::Stream { .. } => self.detour.as_ref()?.kind,
         };
         Some(Score { kind, rtt: verified.rtt })
+    }
+
+    /// When anything was last sent or received on it, as far as probes know.
+    pub(crate) fn last_touched(&self) -> Option<Instant> {
+        self.heard.max(self.pinged).max(self.last_sent)
     }
 
     fn unanswered(&self) -> impl Iterator<Item = Instant> {

@@ -1,10 +1,10 @@
 //! The probe on the wire: a ping that only one peer can answer, and its pong.
 //!
 //! ```text
-//!  0        1        2                 4                                   8
-//! +--------+--------+-----------------+-----------------------------------+
-//! |  0x05  |  type  | seen port       | zero (ignored)                    |
-//! +--------+--------+-----------------+-----------------------------------+
+//!  0        1        2                 4                 6                 8
+//! +--------+--------+-----------------+-----------------+-----------------+
+//! |  0x05  |  type  | seen port       | size            | zero (ignored)  |
+//! +--------+--------+-----------------+-----------------+-----------------+
 //! | tag: which pair of devices, and which direction                       |  8
 //! +------------------------------------------------------------------------+
 //! | transaction: chosen by the ping, returned by the pong                 | 16
@@ -19,10 +19,14 @@
 //! |               ping: zero                                              |
 //! +------------------------------------------------------------------------+
 //! | MAC: keyed BLAKE3 of all the above, 16 bytes                          | 64
-//! +------------------------------------------------------------------------+   80 bytes
+//! +------------------------------------------------------------------------+ 80
+//! | ping alone: padding up to `size`, ignored                             |
+//! +------------------------------------------------------------------------+
 //! ```
 //!
-//! Numbers are big-endian. Both types have one size, so a pong never amplifies. Type 1 is ping, 2 is pong.
+//! Numbers are big-endian. Type 1 is ping, 2 is pong. `size` is the length in bytes of the whole ping; a pong repeats the
+//! size of the ping it answers. Most pings are 80 bytes; a longer one asks whether its size passes (`mtu.rs`). A pong is
+//! always 80 bytes, so it never amplifies, and the answer says nothing of the sizes that pass the other way.
 //!
 //! The tags and the MAC key are derived from the key the two devices share ([`ProbeKey`]); the tag finds the peer in a
 //! map before any computation, and without the key it is eight random bytes. The two directions have
@@ -36,13 +40,16 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// First byte of every probe, apart from WireGuard's (1 to 4) and QUIC's (top two bits not both zero).
 pub const FIRST_BYTE: u8 = 0x05;
-/// Size of every probe in bytes.
+/// Size of a pong and of an ordinary ping in bytes.
 pub const LEN: usize = 80;
+/// Size of the longest ping in bytes: what UDP over IPv4 carries at most.
+pub const MAX_LEN: usize = 65_507;
 /// Size of the MAC in bytes.
 const MAC_LEN: usize = 16;
 
 const TYPE: usize = 1;
 const SEEN_PORT: usize = 2;
+const SIZE: usize = 4;
 const TAG: usize = 8;
 const TRANSACTION: usize = 16;
 const SESSION: usize = 24;
@@ -93,19 +100,36 @@ pub enum ProbeError {
 /// The tag of a datagram that may be a probe, to find its agent with. Says nothing about who made it.
 #[must_use]
 pub fn peek(datagram: &[u8]) -> Option<[u8; 8]> {
-    if datagram.len() != LEN || datagram.first() != Some(&FIRST_BYTE) {
-        return None;
-    }
-    datagram.get(TAG..TAG + 8)?.try_into().ok()
+    Frame::of(datagram)?.header.get(TAG..TAG + 8)?.try_into().ok()
 }
 
 /// What a probe says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Message {
     /// Are you there?
-    Ping { transaction: u64, session: u64, sequence: u64, challenge: u64 },
+    Ping { transaction: u64, session: u64, sequence: u64, challenge: u64, size: u16 },
     /// I am, and this is where I saw you.
-    Pong { transaction: u64, challenge: u64, seen: SocketAddr },
+    Pong { transaction: u64, challenge: u64, seen: SocketAddr, size: u16 },
+}
+
+/// A datagram that has the shape of a probe.
+struct Frame<'a> {
+    header: &'a [u8; LEN],
+    size: u16,
+}
+
+impl<'a> Frame<'a> {
+    fn of(datagram: &'a [u8]) -> Option<Self> {
+        let header: &[u8; LEN] = datagram.first_chunk()?;
+        let size = u16::from_be_bytes([header[SIZE], header[SIZE + 1]]);
+        let length = match header[TYPE] {
+            PING => usize::from(size),
+            PONG => LEN,
+            _ => return None,
+        };
+        let is_possible = (LEN..=MAX_LEN).contains(&usize::from(size));
+        (header[0] == FIRST_BYTE && datagram.len() == length && is_possible).then_some(Self { header, size })
+    }
 }
 
 /// Writes and reads the probes of one pair of devices.
@@ -137,20 +161,21 @@ impl Codec {
         self.tag_in
     }
 
-    pub(crate) fn encode(&self, message: &Message) -> [u8; LEN] {
+    pub(crate) fn encode(&self, message: &Message) -> Vec<u8> {
         let mut datagram = [0; LEN];
         datagram[0] = FIRST_BYTE;
         datagram[TAG..TAG + 8].copy_from_slice(&self.tag_out);
         let mut put = |at: usize, value: u64| datagram[at..at + 8].copy_from_slice(&value.to_be_bytes());
-        match *message {
-            Message::Ping { transaction, session, sequence, challenge } => {
+        let size = match *message {
+            Message::Ping { transaction, session, sequence, challenge, size } => {
                 put(TRANSACTION, transaction);
                 put(SESSION, session);
                 put(SEQUENCE, sequence);
                 put(CHALLENGE, challenge);
                 datagram[TYPE] = PING;
+                size
             }
-            Message::Pong { transaction, challenge, seen } => {
+            Message::Pong { transaction, challenge, seen, size } => {
                 put(TRANSACTION, transaction);
                 put(CHALLENGE, challenge);
                 datagram[TYPE] = PONG;
@@ -160,46 +185,49 @@ impl Codec {
                     IpAddr::V6(v6) => v6,
                 };
                 datagram[SEEN_ADDRESS..SEEN_ADDRESS + 16].copy_from_slice(&address.octets());
+                size
             }
-        }
+        };
+        datagram[SIZE..SIZE + 2].copy_from_slice(&size.to_be_bytes());
         let mac = self.mac(&datagram);
         datagram[MAC..].copy_from_slice(&mac);
+        let mut datagram = datagram.to_vec();
+        if matches!(message, Message::Ping { .. }) {
+            datagram.resize(usize::from(size).max(LEN), 0);
+        }
         datagram
     }
 
     /// Reads a probe that the peer made.
     pub(crate) fn decode(&self, datagram: &[u8]) -> Result<Message, ProbeError> {
-        let datagram: &[u8; LEN] = datagram.try_into().map_err(|_| ProbeError::Malformed)?;
-        let kind = datagram[TYPE];
-        if datagram[0] != FIRST_BYTE || !matches!(kind, PING | PONG) {
-            return Err(ProbeError::Malformed);
-        }
-        if datagram[TAG..TAG + 8] != self.tag_in {
+        let Frame { header, size } = Frame::of(datagram).ok_or(ProbeError::Malformed)?;
+        if header[TAG..TAG + 8] != self.tag_in {
             return Err(ProbeError::ForeignTag);
         }
-        if !bool::from(self.mac(datagram).ct_eq(&datagram[MAC..])) {
+        if !bool::from(self.mac(header).ct_eq(&header[MAC..])) {
             return Err(ProbeError::Forged);
         }
         let get = |at: usize| {
             let mut value = [0; 8];
-            value.copy_from_slice(&datagram[at..at + 8]);
+            value.copy_from_slice(&header[at..at + 8]);
             u64::from_be_bytes(value)
         };
         let transaction = get(TRANSACTION);
         let challenge = get(CHALLENGE);
-        if kind == PING {
+        if header[TYPE] == PING {
             return Ok(Message::Ping {
                 transaction,
                 session: get(SESSION),
                 sequence: get(SEQUENCE),
                 challenge,
+                size,
             });
         }
         let mut octets = [0; 16];
-        octets.copy_from_slice(&datagram[SEEN_ADDRESS..SEEN_ADDRESS + 16]);
-        let port = u16::from_be_bytes([datagram[SEEN_PORT], datagram[SEEN_PORT + 1]]);
+        octets.copy_from_slice(&header[SEEN_ADDRESS..SEEN_ADDRESS + 16]);
+        let port = u16::from_be_bytes([header[SEEN_PORT], header[SEEN_PORT + 1]]);
         let seen = SocketAddr::new(Ipv6Addr::from(octets).to_canonical(), port);
-        Ok(Message::Pong { transaction, challenge, seen })
+        Ok(Message::Pong { transaction, challenge, seen, size })
     }
 
     fn mac(&self, datagram: &[u8; LEN]) -> [u8; MAC_LEN] {

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::agent::Agent;
 use super::candidate::Source;
+use super::keepalive;
 use super::pair::Pair;
-use super::probe::Message;
+use super::probe::{LEN, Message};
 use super::score::Kind;
 use super::{Route, Transmit};
 
@@ -27,14 +28,15 @@ const SLOWEST: Duration = Duration::from_secs(30);
 /// Traffic wants the peer while its last packet is younger than this.
 pub(super) const WANTED: Duration = Duration::from_secs(30);
 
-/// An idle path is refreshed so often. NATs forget UDP after 30 s at the earliest (RFC 4787 asks for two minutes).
-pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(25);
-/// The other side waits this much longer, so that one of the two suffices.
+/// A path in use is measured so often at least.
+const MEASURE: Duration = Duration::from_secs(25);
+/// The other side waits this much longer before it keeps an idle path alive, so that one of the two suffices. Not so where
+/// experience demands haste.
 const KEEP_ALIVE_TURN: Duration = Duration::from_secs(2);
 /// Time after the last packet until an idle path is left alone.
 const KEEP_FOR: Duration = Duration::from_secs(600);
 /// The active pair is measured, and second best kept alive, while the peer was used within this time.
-const IN_USE: Duration = Duration::from_secs(60);
+pub(super) const IN_USE: Duration = Duration::from_secs(60);
 /// All others are tried again so often while in use.
 const SPARE_SPACING: Duration = Duration::from_secs(30);
 
@@ -125,7 +127,7 @@ impl Agent {
                 self.pairs[index].pending = true;
             }
         }
-        self.blocked_until = self.flush(now);
+        self.blocked_until = [self.test_sizes(now), self.flush(now)].into_iter().flatten().min();
         self.set_deadline(now);
     }
 
@@ -198,15 +200,16 @@ impl Agent {
             if pair.is_waiting() {
                 return Some(spaced(IDLE_DOUBT_SPACING));
             }
+            let interval = self.keep_alive.interval();
+            let is_ours = self.ours_is_smaller || interval < keepalive::START;
+            let turn = if is_ours { Duration::ZERO } else { KEEP_ALIVE_TURN };
+            let keep_alive = pair.last_touched().unwrap_or(verified.at) + interval + turn;
             // Also when packets prove it alive, for its round trip.
             if self.used_within(IN_USE, now) {
-                return Some(spaced(KEEP_ALIVE));
+                return Some(spaced(MEASURE).min(keep_alive));
             }
-            let turn = if self.ours_is_smaller { Duration::ZERO } else { KEEP_ALIVE_TURN };
-            let last =
-                [pair.heard, pair.pinged, pair.last_sent].into_iter().flatten().max().unwrap_or(verified.at);
             let kept = self.kept_at.is_some_and(|at| at + IN_USE > now);
-            return (kept || self.used_within(KEEP_FOR, now)).then_some(last + KEEP_ALIVE + turn);
+            return (kept || self.used_within(KEEP_FOR, now)).then_some(keep_alive);
         }
         if let Some(challenger) = self.challenger.as_ref().filter(|challenger| challenger.route == pair.route)
         {
@@ -224,10 +227,19 @@ impl Agent {
             return None;
         }
         let is_standby = self.second_best(now) == Some(pair.route);
-        Some(spaced(if is_standby { KEEP_ALIVE } else { SPARE_SPACING }))
+        Some(spaced(if is_standby { MEASURE.min(self.keep_alive.interval()) } else { SPARE_SPACING }))
     }
 
-    fn used_within(&self, time: Duration, now: Instant) -> bool {
+    /// Something is about to be sent on the active pair: after a silence it shows whether the routers remember.
+    pub(super) fn end_silence(&mut self, now: Instant) {
+        let Some(active) = self.active else { return };
+        let Some(pair) = self.pair_at(active).filter(|pair| pair.verified.is_some()) else { return };
+        let touched = pair.last_touched().max(self.used_at);
+        let gap = touched.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+        self.keep_alive.tried(active, gap, now);
+    }
+
+    pub(super) fn used_within(&self, time: Duration, now: Instant) -> bool {
         self.used_at.is_some_and(|at| at + time > now)
     }
 
@@ -250,6 +262,9 @@ impl Agent {
             if !self.pings.take(now) {
                 return Some(self.pings.next_at());
             }
+            if Some(self.pairs[index].route) == self.active {
+                self.end_silence(now);
+            }
             let (transaction, ping) = self.next_ping();
             self.pairs[index].sent(transaction, now);
             self.send(self.pairs[index].route, &ping);
@@ -260,9 +275,7 @@ impl Agent {
     /// A ping that was not sent before, and its transaction.
     pub(super) fn next_ping(&mut self) -> (u64, Message) {
         let transaction = self.random.next();
-        self.sequence += 1;
-        let (session, sequence, challenge) = (self.session, self.sequence, self.proof);
-        (transaction, Message::Ping { transaction, session, sequence, challenge })
+        (transaction, self.ping(transaction, LEN as u16))
     }
 
     pub(super) fn send(&mut self, route: Route, message: &Message) {

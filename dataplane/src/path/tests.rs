@@ -1,8 +1,10 @@
 //! What an agent promises, on virtual time.
 
+mod keeping;
 mod pipe;
 mod probing;
 mod roaming;
+mod sizes;
 
 use pipe::{End, INTERNET, Nat, Pipe, address, agent, ms, route};
 

@@ -107,13 +107,47 @@ impl DialPlan {
 
     /// The next device to call now; repeat until `None`.
     pub fn poll_dial(&mut self, now: Instant) -> Option<DeviceId> {
-        let (device, target) = self.targets.iter_mut().find(|(_, target)| match target.state {
-            State::Waiting { until } => until <= now,
-            State::Connected | State::Dialling => false,
-        })?;
-        target.state = State::Dialling;
-        target.last = Some(now);
-        Some(*device)
+        let device = *self.due(now).first()?;
+        self.begin(&device, now);
+        Some(device)
+    }
+
+    /// Whom to call now, first who has waited longest.
+    pub fn due(&self, now: Instant) -> Vec<DeviceId> {
+        let mut due: Vec<(Instant, DeviceId)> = Vec::new();
+        for (device, target) in &self.targets {
+            if let State::Waiting { until } = target.state
+                && until <= now
+            {
+                due.push((until, *device));
+            }
+        }
+        due.sort_unstable();
+        due.into_iter().map(|(_, device)| device).collect()
+    }
+
+    /// The device is being called.
+    pub fn begin(&mut self, device: &DeviceId, now: Instant) {
+        if let Some(target) = self.targets.get_mut(device) {
+            target.state = State::Dialling;
+            target.last = Some(now);
+        }
+    }
+
+    /// Whom we want and do not have.
+    pub fn missing(&self) -> Vec<DeviceId> {
+        let missing = self.targets.iter().filter(|(_, target)| target.state != State::Connected);
+        missing.map(|(device, _)| *device).collect()
+    }
+
+    /// How many calls in a row have failed.
+    pub fn failures(&self, device: &DeviceId) -> u32 {
+        self.targets.get(device).map_or(0, |target| target.failures)
+    }
+
+    /// Whether we want to be connected with the device.
+    pub fn wants(&self, device: &DeviceId) -> bool {
+        self.targets.contains_key(device)
     }
 
     /// When the next call is due.

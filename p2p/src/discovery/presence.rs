@@ -13,11 +13,13 @@ use crate::{
     record::{MeshId, RecordError, RecordId, Signable, Timestamp, Verified},
 };
 
-/// A presence says nothing about where a device is an hour later. Twice the interval at which it is renewed, and more
-/// than the clock difference that we live with.
-const VALID: Duration = Duration::from_secs(60 * 60);
+/// A presence says little about where a device is half a day later. Three times the interval at which it is renewed, and
+/// more than most clocks differ.
+pub(crate) const VALID: Duration = Duration::from_secs(6 * 60 * 60);
 /// Addresses in one presence.
 pub(crate) const ADDRESSES: usize = 16;
+/// Relays in one presence: as many as a device keeps reservations with.
+pub(crate) const RELAYS: usize = 2;
 /// Bytes of one presence with its signature.
 const BYTES: usize = 1024;
 
@@ -32,6 +34,8 @@ pub struct Presence {
     pub issued_at: Timestamp,
     /// Where.
     pub addresses: Vec<SocketAddr>,
+    /// The members through which it can be called when none of these answers.
+    pub relays: Vec<DeviceId>,
 }
 
 impl Signable for Presence {
@@ -45,6 +49,9 @@ impl Signable for Presence {
     fn check(&self) -> Result<(), RecordError> {
         if self.addresses.len() > ADDRESSES {
             return Err(RecordError::Content("a presence has at most 16 addresses"));
+        }
+        if self.relays.len() > RELAYS {
+            return Err(RecordError::Content("a presence has at most 2 relays"));
         }
         Ok(())
     }
@@ -63,15 +70,18 @@ impl Presences {
         identity: &Identity,
         mesh: MeshId,
         mut addresses: Vec<SocketAddr>,
+        mut relays: Vec<DeviceId>,
         now: Timestamp,
     ) -> Result<Verified<Presence>, RecordError> {
         addresses.truncate(ADDRESSES);
-        Verified::sign(Presence { mesh, device: identity.device_id(), issued_at: now, addresses }, identity)
+        relays.truncate(RELAYS);
+        let device = identity.device_id();
+        Verified::sign(Presence { mesh, device, issued_at: now, addresses, relays }, identity)
     }
 
-    /// Whether these bytes are a presence that we have: then its signature need not be checked again.
-    pub fn knows(&self, bytes: &[u8]) -> bool {
-        self.ids.contains(&RecordId::from_bytes(*blake3::hash(bytes).as_bytes()))
+    /// Through whom a device can be called, by what it said last.
+    pub fn relays(&self, device: &DeviceId) -> &[DeviceId] {
+        self.latest.get(device).map_or(&[], |presence| &presence.value().relays)
     }
 
     /// Takes a presence if it is of this mesh, not too old, and newer than what we have; says whether it was taken.
@@ -91,21 +101,41 @@ impl Presences {
         newer
     }
 
+    /// When the presence was signed that we have of a device.
+    pub fn latest(&self, device: &DeviceId) -> Option<Timestamp> {
+        self.latest.get(device).map(|presence| presence.value().issued_at)
+    }
+
     /// Drops what is too old and whoever is no member.
     pub fn retain(&mut self, keep: impl Fn(&DeviceId) -> bool, now: Timestamp) {
         self.latest.retain(|device, presence| keep(device) && fresh(presence.value(), now));
         self.ids = self.latest.values().map(Verified::id).collect();
     }
 
-    /// The presences to pass on to `peer`, the latest first, at most `limit`.
-    pub fn for_peer(&self, peer: &DeviceId, limit: usize) -> Vec<Vec<u8>> {
-        let mut presences: Vec<_> = self.latest.iter().filter(|(device, _)| *device != peer).collect();
-        presences.sort_by_key(|(_, presence)| std::cmp::Reverse(presence.value().issued_at));
-        presences.into_iter().take(limit).map(|(_, presence)| presence.bytes().to_vec()).collect()
+    /// The presences to pass on to `peer` that it was not `told` before, the latest first, at most `limit`.
+    pub fn for_peer(
+        &self,
+        peer: &DeviceId,
+        told: &BTreeSet<RecordId>,
+        limit: usize,
+    ) -> Vec<&Verified<Presence>> {
+        let new = |device: &DeviceId, presence: &Verified<Presence>| {
+            device != peer && !told.contains(&presence.id())
+        };
+        let presences = self.latest.iter().filter(|(device, presence)| new(device, presence));
+        let mut presences: Vec<_> = presences.map(|(_, presence)| presence).collect();
+        presences.sort_by_key(|presence| std::cmp::Reverse(presence.value().issued_at));
+        presences.truncate(limit);
+        presences
+    }
+
+    /// Whether this is still the latest word of somebody.
+    pub fn has(&self, id: &RecordId) -> bool {
+        self.ids.contains(id)
     }
 }
 
-/// Neither too old nor from the future, within an hour.
+/// Neither too old nor from the future.
 fn fresh(presence: &Presence, now: Timestamp) -> bool {
     presence.issued_at.distance(now) <= VALID
 }

@@ -3,12 +3,18 @@
 //! ```text
 //! "warren1" base32( version 1 | doors 1 | invite seed 16 | mesh id 32 | terms 16
 //!                   | IPv4 doors, 6 each | IPv6 doors, 18 each | checksum 4 )
+//! version  = 1, or 2 where the public rendezvous is one more door
 //! doors    = number of IPv4 doors << 4 | number of IPv6 doors
 //! checksum = first 4 bytes of BLAKE3 of all before
 //! ```
 //!
 //! Any case, white space and hyphens anywhere, `o` for `0`, `i` and `l` for `1` are read; 235 characters with
 //! four IPv6 doors.
+//!
+//! The rendezvous as a door says only: members leave their addresses under the key of this invite. Which public network
+//! that is stands in the newcomer's own configuration, not in the code: an address of one of its nodes has some 100
+//! characters, and nobody who makes up a code shall choose whom a newcomer talks to. It takes no byte: the version tells
+//! it, so that a Warren that knows no rendezvous says to bring it up to date.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -25,6 +31,8 @@ use crate::record::{MeshId, RecordId};
 const PREFIX: &str = "warren1";
 /// The number of the binary form.
 const VERSION: u8 = 1;
+/// The same form, and the rendezvous is a door.
+const VERSION_RENDEZVOUS: u8 = 2;
 const HEAD: usize = 2 + 16 + 32 + 16;
 const IPV4_DOOR: usize = 4 + 2;
 const IPV6_DOOR: usize = 16 + 2;
@@ -37,6 +45,7 @@ pub struct InviteCode {
     mesh: MeshId,
     terms: [u8; 16],
     doors: Vec<SocketAddr>,
+    rendezvous: bool,
 }
 
 /// Why a text is no invite code that can be used.
@@ -78,12 +87,18 @@ impl InviteCode {
         }
         // IPv4 first, as the bytes have them, so that reading the code gives the same value.
         kept.sort_by_key(SocketAddr::is_ipv6);
-        Self { seed: Zeroizing::new(seed), mesh, terms, doors: kept }
+        Self { seed: Zeroizing::new(seed), mesh, terms, doors: kept, rendezvous: false }
     }
 
     /// The same invite by other doors.
     pub fn with_doors(&self, doors: &[SocketAddr]) -> Self {
-        Self::new(*self.seed, self.mesh, &RecordId::from_bytes(self.padded_terms()), doors)
+        let code = Self::new(*self.seed, self.mesh, &RecordId::from_bytes(self.padded_terms()), doors);
+        Self { rendezvous: self.rendezvous, ..code }
+    }
+
+    /// The same invite, with the public rendezvous as one more door.
+    pub fn with_rendezvous(self) -> Self {
+        Self { rendezvous: true, ..self }
     }
 
     /// The mesh it leads to.
@@ -101,6 +116,11 @@ impl InviteCode {
         &self.doors
     }
 
+    /// Whether members leave their addresses at a public rendezvous, under the key of the invite.
+    pub fn rendezvous(&self) -> bool {
+        self.rendezvous
+    }
+
     /// The invite key, whole.
     pub fn invite_identity(&self) -> Identity {
         Identity::generate(blake3::derive_key("warren invite key v1", &*self.seed))
@@ -116,7 +136,8 @@ impl InviteCode {
         let ipv6 = self.doors.iter().filter(|door| door.is_ipv6()).count();
         let ipv4 = self.doors.len() - ipv6;
         let mut bytes = Zeroizing::new(Vec::with_capacity(HEAD + DOORS * IPV6_DOOR + CHECKSUM));
-        bytes.extend([VERSION, (ipv4 << 4 | ipv6) as u8]);
+        let version = if self.rendezvous { VERSION_RENDEZVOUS } else { VERSION };
+        bytes.extend([version, (ipv4 << 4 | ipv6) as u8]);
         bytes.extend(&*self.seed);
         bytes.extend(self.mesh.as_bytes());
         bytes.extend(self.terms);
@@ -137,9 +158,11 @@ impl InviteCode {
         if checksum(body).ct_ne(sum).into() {
             return Err(CodeError::Mistyped);
         }
-        if body.first().is_none_or(|version| *version != VERSION) {
-            return Err(CodeError::NewerVersion);
-        }
+        let rendezvous = match body.first() {
+            Some(&VERSION) => false,
+            Some(&VERSION_RENDEZVOUS) => true,
+            Some(_) | None => return Err(CodeError::NewerVersion),
+        };
         let (ipv4, ipv6) = door_counts(body).ok_or(CodeError::Mistyped)?;
         if ipv4 + ipv6 > DOORS {
             return Err(CodeError::Invalid("it names too many doors"));
@@ -163,7 +186,7 @@ impl InviteCode {
         if !doors.iter().all(is_door) {
             return Err(CodeError::Invalid("a door in it is no address to connect to"));
         }
-        Ok(Self { seed, mesh, terms, doors })
+        Ok(Self { seed, mesh, terms, doors, rendezvous })
     }
 }
 
@@ -249,7 +272,9 @@ fn expected_characters(rest: &str) -> Option<usize> {
     // 8 characters are 5 whole bytes; two are needed.
     let head = BASE32.decode(rest.get(..8)?.as_bytes()).unwrap_or_default();
     let (ipv4, ipv6) = match door_counts(&head) {
-        Some((ipv4, ipv6)) if head[0] == VERSION && ipv4 + ipv6 <= DOORS => (ipv4, ipv6),
+        Some((ipv4, ipv6)) if matches!(head[0], VERSION | VERSION_RENDEZVOUS) && ipv4 + ipv6 <= DOORS => {
+            (ipv4, ipv6)
+        }
         Some(_) | None => return Some(0),
     };
     Some(characters(HEAD + ipv4 * IPV4_DOOR + ipv6 * IPV6_DOOR + CHECKSUM))

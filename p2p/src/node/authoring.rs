@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{KeepError, Node, Now, PeerLink};
+use super::{KeepError, Node, Now, PeerLink, reach::is_private};
 use crate::{
     identity::DeviceId,
     invite::{InviteCode, InviteTerms, IssueError, Issued},
@@ -50,16 +50,6 @@ pub enum CommandError {
 /// Doors of a code at this device, and at others, before any more of our own.
 const OWN_DOORS: usize = 2;
 const OTHER_DOORS: usize = 2;
-
-/// Whether an address means something on one LAN only (RFC 1918, RFC 4193, RFC 6598).
-fn is_private(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => {
-            ip.is_private() || ip.is_loopback() || (ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64)
-        }
-        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_loopback(),
-    }
-}
 
 impl Node {
     /// Makes an invite; the code leads to our own addresses. `seed` is secret and random.
@@ -149,6 +139,7 @@ impl Node {
         if self.candidates != candidates {
             self.candidates = candidates;
             self.say_hello_to_all(now);
+            self.ask_soon(now);
         }
     }
 
@@ -191,6 +182,9 @@ impl Node {
             connections: session
                 .map(|session| session.links.values().map(|link| link.address).collect())
                 .unwrap_or_default(),
+            via: session.and_then(super::Session::via),
+            relays: session.is_some_and(|session| session.relays),
+            nat: session.map(|session| session.nat).unwrap_or_default(),
             addresses: self.book.addresses(device),
             candidates: session.map(|session| session.candidates.clone()).unwrap_or_default(),
             grants_theirs: session.and_then(|session| session.grants_theirs.clone()),
@@ -208,7 +202,7 @@ impl Node {
         let callable = self.sessions.values().flat_map(|session| session.links.values());
         let mut members: Vec<_> = callable
             .filter(|link| link.callable)
-            .map(|link| (is_private(link.address.ip()), link.address))
+            .map(|link| (is_private(&link.address.ip()), link.address))
             .collect();
         members.sort_unstable();
         let mut doors: Vec<SocketAddr> = own.by_ref().take(OWN_DOORS).collect();

@@ -3,19 +3,27 @@
 use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use super::KeepError;
-use crate::{identity::DeviceId, membership::Roster, record::Grants};
+use crate::swarm::datagrams::Handover;
+use crate::{identity::DeviceId, membership::Roster, record::Grants, relay, signal::NatKind};
 
 /// Something happened.
 #[derive(Debug, Clone)]
 pub enum Event {
     /// Who is in the mesh, or something about them, changed. Also the first event of all.
     RosterChanged(Arc<Roster>),
-    /// A member is connected.
+    /// A member is connected directly, whether or not it was connected through another before.
     Connected {
         /// Who.
         peer: DeviceId,
         /// From where.
         address: SocketAddr,
+    },
+    /// A member is connected through another one.
+    ConnectedThrough {
+        /// Who.
+        peer: DeviceId,
+        /// Through whom.
+        relay: DeviceId,
     },
     /// The last connection with a member ended.
     Disconnected {
@@ -28,6 +36,8 @@ pub enum Event {
         peer: DeviceId,
         /// Where; replaces what it said before.
         addresses: Vec<SocketAddr>,
+        /// What stands between it and the Internet.
+        nat: NatKind,
     },
     /// A member sees our shared UDP socket at an address.
     Observed {
@@ -35,6 +45,52 @@ pub enum Event {
         by: DeviceId,
         /// Where.
         address: SocketAddr,
+    },
+    /// A member tried to reach us at one of our addresses, from a port we have never sent to.
+    Reachable {
+        /// Which.
+        address: SocketAddr,
+        /// Whether it could.
+        reachable: bool,
+    },
+    /// Datagrams for a member may go through another, and will come from there.
+    RelaySession {
+        /// The member.
+        peer: DeviceId,
+        /// Who carries.
+        relay: DeviceId,
+        /// Under which number.
+        session: relay::Session,
+    },
+    /// They may not any more.
+    RelaySessionEnded {
+        /// The member.
+        peer: DeviceId,
+        /// Who carried.
+        relay: DeviceId,
+        /// Under which number.
+        session: relay::Session,
+    },
+    /// We are the relay: carry datagrams between these two.
+    Forward {
+        /// Under which number.
+        session: relay::Session,
+        /// The ends.
+        between: [DeviceId; 2],
+    },
+    /// Carry them no more.
+    ForwardEnded {
+        /// Under which number.
+        session: relay::Session,
+    },
+    /// Datagrams can go to a member over TCP.
+    Stream {
+        /// The member.
+        peer: DeviceId,
+        /// Where its TCP port is.
+        address: SocketAddr,
+        /// The way.
+        stream: Handover,
     },
     /// What a member grants us.
     GrantsOfPeer {
@@ -70,6 +126,12 @@ pub struct PeerLink {
     pub connected: bool,
     /// Addresses at which connections stand.
     pub connections: BTreeSet<SocketAddr>,
+    /// Through whom it is connected, when it is not directly.
+    pub via: Option<DeviceId>,
+    /// It says that it relays for members.
+    pub relays: bool,
+    /// What it says stands between it and the Internet.
+    pub nat: NatKind,
     /// All addresses that we remember, best first.
     pub addresses: Vec<SocketAddr>,
     /// Where its dataplane says it may be reached.

@@ -3,7 +3,10 @@
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use super::{Event, Node, Now, Output, exchange::FAREWELL};
-use crate::discovery::neighbours;
+use crate::{
+    discovery::{fellow_admins, neighbours},
+    identity::DeviceId,
+};
 
 impl Node {
     /// Follows the roster after the log has changed.
@@ -19,11 +22,14 @@ impl Node {
         }
         self.book.retain(|device| roster.is_member(device));
         self.presences.retain(|device| roster.is_member(device), now.wall);
+        self.relaying.forget(|device| !roster.is_member(device));
+        self.calls.retain(|device, _| roster.is_member(device));
         self.paces.retain(|device, _| roster.is_member(device));
         self.admit();
         self.outputs.push_back(Output::Tunnel(self.tunnel_addresses()));
         self.set_targets(now);
         self.outputs.push_back(Output::Event(Event::RosterChanged(roster)));
+        self.relaying_follows(now);
         if !member && !self.out {
             self.out = true;
             self.outputs.push_back(Output::Event(Event::Removed));
@@ -48,11 +54,20 @@ impl Node {
         let mut targets = BTreeSet::new();
         if roster.is_member(&self.own) {
             let seen = roster.members().keys().filter(|device| roster.sees(&self.own, device));
-            targets = neighbours(&self.own, seen.copied());
+            targets = neighbours(&self.own, seen.clone().copied());
+            let admins = seen.clone().filter(|device| roster.is_admin(device)).copied();
+            if roster.is_admin(&self.own) {
+                targets.extend(fellow_admins(&self.own, admins));
+            }
             targets.extend(self.interests.keys().filter(|device| roster.is_member(device)));
+            // Whoever is connected through another is to be connected directly.
+            let relayed = self.sessions.iter().filter(|(_, session)| session.via().is_some());
+            targets.extend(relayed.map(|(device, _)| device).filter(|device| roster.is_member(device)));
         }
         let sessions = &self.sessions;
-        self.plan.set_targets(&targets, |device| sessions.contains_key(device), now.instant);
+        let direct =
+            |device: &DeviceId| sessions.get(device).is_some_and(|session| !session.links.is_empty());
+        self.plan.set_targets(&targets, direct, now.instant);
     }
 
     pub(super) fn tunnel_addresses(&self) -> BTreeSet<IpAddr> {

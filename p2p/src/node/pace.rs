@@ -15,6 +15,12 @@ const GREETINGS_THEIRS: (u32, u32) = (60, 2);
 /// Addresses at which a peer may see us at once and each second: each changed one goes to everybody.
 const OBSERVATIONS: (u32, u32) = (10, 1);
 
+/// Requests to test our reach that a peer may send at once and each second.
+const TESTS: (u32, f64) = (3, 0.05);
+
+/// What a peer may say about relaying at once and each second: it renews a session of each of its peers every four minutes.
+const RELAYING: (u32, u32) = (256, 8);
+
 /// A bucket of tokens that fills with time.
 #[derive(Debug)]
 pub(super) struct Pace {
@@ -26,7 +32,11 @@ pub(super) struct Pace {
 
 impl Pace {
     fn new((full, per_second): (u32, u32), now: Instant) -> Self {
-        Self { left: f64::from(full), full: f64::from(full), per_second: f64::from(per_second), at: now }
+        Self::slow((full, f64::from(per_second)), now)
+    }
+
+    fn slow((full, per_second): (u32, f64), now: Instant) -> Self {
+        Self { left: f64::from(full), full: f64::from(full), per_second, at: now }
     }
 
     /// Takes one token; else says when there will be one.
@@ -51,6 +61,8 @@ pub(super) struct Paces {
     pub(super) greetings_ours: Pace,
     pub(super) greetings_theirs: Pace,
     pub(super) observations: Pace,
+    pub(super) tests: Pace,
+    pub(super) relaying: Pace,
 }
 
 impl Paces {
@@ -60,6 +72,8 @@ impl Paces {
             greetings_ours: Pace::new(GREETINGS_OURS, now),
             greetings_theirs: Pace::new(GREETINGS_THEIRS, now),
             observations: Pace::new(OBSERVATIONS, now),
+            tests: Pace::slow(TESTS, now),
+            relaying: Pace::new(RELAYING, now),
         }
     }
 }

@@ -1,13 +1,18 @@
 //! What we know about one connected member.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::SocketAddr,
     time::{Duration, Instant},
 };
 
 use super::{ConnectionKey, SessionId};
-use crate::{membership::Message, record::Grants};
+use crate::{
+    identity::DeviceId,
+    membership::Message,
+    record::{Grants, RecordId},
+    signal::NatKind,
+};
 
 /// A connection older than this is not the other half of a simultaneous call, since handshakes are given 5 s (QUIC)
 /// and the peer called again: for the peer it is dead.
@@ -22,13 +27,28 @@ pub(super) struct Link {
     pub(super) callable: bool,
     /// It goes on when our own address changes: QUIC lets the side that called move.
     pub(super) movable: bool,
+    /// It is QUIC.
+    pub(super) udp: bool,
+}
+
+/// One connection through another member.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Circuit {
+    pub(super) relay: DeviceId,
+    pub(super) since: Instant,
 }
 
 /// From the first connection with a member to the last.
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) id: SessionId,
+    /// Connections to the peer itself.
     pub(super) links: BTreeMap<ConnectionKey, Link>,
+    /// Connections through other members; they go when there is a link.
+    pub(super) circuits: BTreeMap<ConnectionKey, Circuit>,
+    /// When to open a stream of datagrams, as long as UDP does not work: not before QUIC had its chance. None while one
+    /// stands or is being opened.
+    pub(super) stream_at: Option<Instant>,
     /// A `Hello` is on its way.
     pub(super) greeting: bool,
     /// Something changed while it was.
@@ -46,6 +66,16 @@ pub(super) struct Session {
     /// Where it saw us last.
     pub(super) observed: Option<SocketAddr>,
     pub(super) candidates: Vec<SocketAddr>,
+    /// What stands between its dataplane and the Internet.
+    pub(super) nat: NatKind,
+    /// It forwards for members.
+    pub(super) relays: bool,
+    /// It has said hello.
+    pub(super) greeted: bool,
+    /// When we last said hello, or answered.
+    pub(super) spoke: Option<Instant>,
+    /// Presences that it has heard from us, or we from it.
+    pub(super) told: BTreeSet<RecordId>,
     pub(super) grants_theirs: Option<Grants>,
     pub(super) clock_skew_ms: Option<i64>,
     pub(super) skew_told: bool,
@@ -56,6 +86,8 @@ impl Session {
         Self {
             id,
             links: BTreeMap::new(),
+            circuits: BTreeMap::new(),
+            stream_at: None,
             greeting: false,
             greet_again: false,
             greet_at: None,
@@ -66,6 +98,11 @@ impl Session {
             round_trip: None,
             observed: None,
             candidates: Vec::new(),
+            nat: NatKind::Unknown,
+            relays: false,
+            greeted: false,
+            spoke: None,
+            told: BTreeSet::new(),
             grants_theirs: None,
             clock_skew_ms: None,
             skew_told: false,
@@ -74,8 +111,27 @@ impl Session {
 
     /// The connections that a new one replaces.
     pub(super) fn supersede(&self, now: Instant) -> Vec<ConnectionKey> {
-        let old = |link: &Link| now.duration_since(link.since) >= OLD;
-        self.links.iter().filter(|(_, link)| old(link)).map(|(key, _)| *key).collect()
+        let old = |since: Instant| now.duration_since(since) >= OLD;
+        let links = self.links.iter().map(|(key, link)| (*key, link.since));
+        let circuits = self.circuits.iter().map(|(key, circuit)| (*key, circuit.since));
+        links.chain(circuits).filter(|(_, since)| old(*since)).map(|(key, _)| key).collect()
+    }
+
+    /// Whether the only connections are TCP, and we called: then a stream of datagrams is ours to open.
+    pub(super) fn needs_stream(&self) -> bool {
+        let called = self.links.values().any(|link| link.callable && !link.udp);
+        called && self.links.values().all(|link| !link.udp)
+    }
+
+    /// Nothing connects us any more.
+    pub(super) fn is_over(&self) -> bool {
+        self.links.is_empty() && self.circuits.is_empty()
+    }
+
+    /// Through whom we are connected, when it is not directly.
+    pub(super) fn via(&self) -> Option<DeviceId> {
+        let newest = self.circuits.values().max_by_key(|circuit| circuit.since);
+        newest.filter(|_| self.links.is_empty()).map(|circuit| circuit.relay)
     }
 
     /// Whether it will be dead without our calling again, when the address of this machine has changed. One that has

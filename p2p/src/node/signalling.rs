@@ -2,11 +2,11 @@
 
 use std::net::SocketAddr;
 
-use super::{Event, Node, Now, Output, Paces, SessionId};
+use super::{Event, Node, Now, Output, Paces, SessionId, timers::PRESENCE};
 use crate::{
     discovery::{Presence, Presences, Source},
     identity::DeviceId,
-    record::{Grants, Relation, Timestamp, Verified},
+    record::{Grants, RecordId, Relation, Timestamp, Verified},
     signal::{CANDIDATES, Hello, PRESENCES},
 };
 
@@ -31,6 +31,10 @@ impl Node {
     pub fn handle_hello_answer(&mut self, peer: DeviceId, id: SessionId, answer: Option<Hello>, now: Now) {
         let Some(session) = self.sessions.get_mut(&peer).filter(|session| session.id == id) else { return };
         session.greeting = false;
+        if answer.is_none() {
+            // Perhaps it has not heard what we told it.
+            session.told.clear();
+        }
         if std::mem::take(&mut session.greet_again) {
             self.say_hello(peer, now);
         }
@@ -65,6 +69,17 @@ impl Node {
         }
     }
 
+    /// Says hello to whoever has not heard from us for long.
+    pub(super) fn renew_presence(&mut self, now: Now) {
+        let long = |session: &super::Session| {
+            session.spoke.is_none_or(|at| now.instant.duration_since(at) >= PRESENCE / 2)
+        };
+        let peers = self.sessions.iter().filter(|(_, session)| long(session));
+        for peer in peers.map(|(peer, _)| *peer).collect::<Vec<_>>() {
+            self.say_hello(peer, now);
+        }
+    }
+
     /// Says hello, unless one is on its way (then once more behind it) or it is too soon (then later).
     pub(super) fn say_hello(&mut self, peer: DeviceId, now: Now) {
         let Some(session) = self.sessions.get_mut(&peer) else { return };
@@ -84,16 +99,23 @@ impl Node {
         self.outputs.push_back(Output::Hello { peer, session, hello });
     }
 
-    fn hello_for(&self, peer: &DeviceId, now: Now) -> Hello {
+    fn hello_for(&mut self, peer: &DeviceId, now: Now) -> Hello {
         let near = self.sessions.get(peer).is_some_and(super::Session::on_loopback);
         let mut candidates = self.candidates.clone();
         candidates.truncate(CANDIDATES);
         let mut addresses: Vec<SocketAddr> = self.candidates.clone();
         addresses.extend(self.listening.iter().filter(|address| !self.candidates.contains(address)));
         addresses.retain(|address| near || !address.ip().is_loopback());
-        let own = Presences::own(&self.identity, self.mesh, addresses, now.wall);
+        let own = Presences::own(&self.identity, self.mesh, addresses, self.relaying.held(), now.wall);
         let mut presences: Vec<Vec<u8>> = own.iter().map(|presence| presence.bytes().to_vec()).collect();
-        presences.extend(self.presences.for_peer(peer, PRESENCES - 1));
+        if let Some(session) = self.sessions.get_mut(peer) {
+            session.spoke = Some(now.instant);
+            session.told.retain(|id| self.presences.has(id));
+            for presence in self.presences.for_peer(peer, &session.told, PRESENCES - 1) {
+                presences.push(presence.bytes().to_vec());
+                session.told.insert(presence.id());
+            }
+        }
         let (nat, relay) = (self.nat, self.relays);
         Hello { now: now.wall, candidates, nat, relay, grants: self.grants(peer), presences }
     }
@@ -118,9 +140,14 @@ impl Node {
         if skew.abs() > SKEW_MS && !std::mem::replace(&mut session.skew_told, true) {
             self.outputs.push_back(Output::Event(Event::ClockSkew { peer, ms: skew }));
         }
-        if session.candidates != candidates {
+        let first = !std::mem::replace(&mut session.greeted, true);
+        let relayed = session.links.is_empty();
+        let relays_before = std::mem::replace(&mut session.relays, hello.relay);
+        let nat_before = std::mem::replace(&mut session.nat, hello.nat);
+        if session.candidates != candidates || nat_before != hello.nat {
             session.candidates.clone_from(&candidates);
-            self.outputs.push_back(Output::Event(Event::Candidates { peer, addresses: candidates.clone() }));
+            let (addresses, nat) = (candidates.clone(), hello.nat);
+            self.outputs.push_back(Output::Event(Event::Candidates { peer, addresses, nat }));
         }
         if session.grants_theirs.as_ref() != Some(&hello.grants) {
             session.grants_theirs = Some(hello.grants.clone());
@@ -129,8 +156,22 @@ impl Node {
         for address in candidates {
             self.handle_address(peer, address, Source::Itself, now);
         }
+        if relays_before != hello.relay {
+            self.keep_reservations(now);
+            if hello.relay {
+                self.relay_came(now);
+            }
+        }
+        if first && relayed {
+            // The other side hears of us at about the same time: now both call.
+            self.plan.handle_news(&peer, now.instant);
+        }
         for bytes in &hello.presences {
-            if self.presences.knows(bytes) {
+            let id = RecordId::from_bytes(*blake3::hash(bytes).as_bytes());
+            if let Some(session) = self.sessions.get_mut(&peer) {
+                session.told.insert(id);
+            }
+            if self.presences.has(&id) {
                 continue;
             }
             match Verified::<Presence>::from_bytes(bytes) {
@@ -148,7 +189,11 @@ impl Node {
     fn take_presence(&mut self, presence: &Verified<Presence>, near: bool, now: Now) {
         let device = presence.value().device;
         let known = device != self.own && self.roster().is_member(&device);
+        let relays = self.presences.relays(&device).to_vec();
         if known && self.presences.insert(presence, &self.mesh, now.wall) {
+            if presence.value().relays.iter().any(|relay| !relays.contains(relay)) {
+                self.relays_changed(device, now);
+            }
             for address in &presence.value().addresses {
                 if near || !address.ip().is_loopback() {
                     self.handle_address(device, *address, Source::Itself, now);

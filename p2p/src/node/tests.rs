@@ -1,6 +1,8 @@
 //! Nodes without sockets, clocks or disks.
 
 mod conduct;
+mod relaying;
+mod rendezvous;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -178,7 +180,7 @@ fn a_new_member_is_called_where_it_came_from() {
     let dials: Vec<_> = outputs(&mut node, now)
         .into_iter()
         .filter_map(|output| {
-            if let Output::Dial { peer, addresses } = output { Some((peer, addresses)) } else { None }
+            if let Output::Dial { peer, addresses, .. } = output { Some((peer, addresses)) } else { None }
         })
         .collect();
     assert_eq!(dials, [(nas, vec![address(2)])]);

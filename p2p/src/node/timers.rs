@@ -7,6 +7,10 @@ use std::time::{Duration, Instant};
 pub enum Timer {
     /// A member is due to be called.
     Dial,
+    /// A member that did not answer at once is due to be called through others.
+    Circuit,
+    /// A relay is due to be asked, or others whether they can reach us.
+    Relaying,
     /// A member that was cut off may come back.
     Forgive,
     /// A member that is out had time enough to hear of it.
@@ -23,10 +27,13 @@ pub enum Timer {
     Interest,
 }
 
+/// A third of how long a presence counts. Whatever changes is told at once, so this is for the clock's sake alone.
+pub(super) const PRESENCE: Duration = Duration::from_secs(2 * 3600);
+
 /// The timers that tick by themselves and how often.
 const PERIODIC: [(Timer, Duration); 3] = [
-    (Timer::Exchange, Duration::from_secs(120)),
-    (Timer::Presence, Duration::from_secs(1200)),
+    (Timer::Exchange, Duration::from_secs(900)),
+    (Timer::Presence, PRESENCE),
     (Timer::Interest, Duration::from_secs(60)),
 ];
 

@@ -14,8 +14,12 @@ use crate::record::{Grants, Timestamp};
 pub const CANDIDATES: usize = 32;
 /// Presences in one message.
 pub const PRESENCES: usize = 64;
+/// Addresses in one request to test them.
+pub const REACH_ADDRESSES: usize = 8;
+/// Bytes of such a request and its answer.
+pub(crate) const REACH_BYTES: usize = 512;
 /// Bytes of one message: 64 presences of at most 1 KiB, and the rest.
-pub(crate) const BYTES: usize = 96 * 1024;
+pub const BYTES: usize = 96 * 1024;
 
 /// How the router in front of a device numbers its outgoing UDP flows (RFC 4787, section 4.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +50,20 @@ pub struct Hello {
     pub grants: Grants,
     /// Signed [`Presence`](crate::discovery::Presence)s, the sender's own first.
     pub presences: Vec<Vec<u8>>,
+}
+
+/// "Can you reach me there, from a port I have never heard of?"
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReachRequest {
+    /// Where, at most [`REACH_ADDRESSES`].
+    pub addresses: Vec<SocketAddr>,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReachAnswer {
+    /// Each address that was tried, and whether the sender answered there.
+    pub verdicts: Vec<(SocketAddr, bool)>,
 }
 
 impl Hello {

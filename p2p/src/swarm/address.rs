@@ -30,7 +30,10 @@ pub(super) fn socket_address(address: &Multiaddr) -> Option<(SocketAddr, bool)> 
     let ip = quic::ip(&parts.next()?)?;
     let Protocol::Tcp(port) = parts.next()? else { return None };
     match parts.next() {
-        None | Some(Protocol::P2p(_)) => Some((SocketAddr::new(ip, port), false)),
-        Some(_) => None,
+        None => {}
+        // What follows would be a circuit.
+        Some(Protocol::P2p(_)) if parts.next().is_none() => {}
+        Some(_) => return None,
     }
+    Some((SocketAddr::new(ip, port), false))
 }

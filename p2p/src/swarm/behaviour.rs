@@ -1,25 +1,27 @@
 //! The protocols of a member: the gate first, then what everybody behind it may use.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 
 use libp2p::{
-    PeerId, StreamProtocol, identify,
+    Multiaddr, PeerId, StreamProtocol, dcutr, identify,
     identity::Keypair,
-    kad, mdns, ping,
+    kad, mdns, ping, relay,
     request_response::{self, ProtocolSupport},
     swarm::{NetworkBehaviour, behaviour::toggle::Toggle},
 };
 
 use super::{
     codec::Codec,
+    datagrams::Streams,
     gate::{Gate, Guests, MembersOnly, Standing},
+    quic,
 };
 use crate::{
     invite,
     limits::{EXCHANGE_BYTES, JOIN_REQUEST_BYTES, JOIN_RESPONSE_BYTES},
     membership::Message,
     record::MeshId,
-    signal::{self, Hello},
+    signal::{self, Hello, ReachAnswer, ReachRequest},
 };
 
 /// A request that is not answered by then has failed; a slow line carries the largest message in half of it.
@@ -28,14 +30,33 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 const STREAMS: usize = 16;
 /// Joining is one question after the other, and an answer may have megabytes.
 const JOIN_STREAMS: usize = 2;
-/// QUIC notices dead peers by itself; this is for TCP, and tells the round trip.
-const PING_INTERVAL: Duration = Duration::from_secs(25);
+/// QUIC notices dead peers by itself: it is pinged to tell the round trip.
+const PING_INTERVAL: Duration = Duration::from_secs(1800);
+/// TCP and circuits do not.
+const PULSE_INTERVAL: Duration = Duration::from_secs(25);
+/// Changes are pushed; this is for a router that has given us another address meanwhile.
+const IDENTIFY_INTERVAL: Duration = Duration::from_secs(3600);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Members that may be called through us, and circuits through us, at once: each circuit may hold 16 KiB.
+const RESERVATIONS: usize = 1024;
+const CIRCUITS: usize = 256;
+/// Of one member: it has about 16 control connections, and takes at most 64 streams of one connection for them.
+const CIRCUITS_PER_MEMBER: usize = 32;
+/// A member asks again when a reservation was lost with its connection, and looks for others through us.
+const RESERVATIONS_A_MINUTE: u32 = 30;
+const CIRCUITS_A_MINUTE: u32 = 120;
+/// A reservation ends with its connection anyway. It is dated by the clock, and clocks may differ by a day.
+const RESERVATION: Duration = Duration::from_secs(7 * 24 * 3600);
+/// The longest that a circuit may stand.
+const CIRCUIT: Duration = Duration::from_secs(30 * 24 * 3600);
 
 type RequestResponse<Request, Response> = request_response::Behaviour<Codec<Request, Response>>;
 pub(super) type Join = RequestResponse<invite::Request, invite::Response>;
 pub(super) type Exchange = RequestResponse<Message, ()>;
 pub(super) type Signal = RequestResponse<Hello, Hello>;
+pub(super) type Reach = RequestResponse<ReachRequest, ReachAnswer>;
+pub(super) type Relaying = RequestResponse<crate::relay::Message, ()>;
 pub(super) type Kademlia = kad::Behaviour<kad::store::MemoryStore>;
 
 /// What a member speaks. The gate stands first: what it denies, no other behaviour hears of.
@@ -46,13 +67,26 @@ pub(super) struct Behaviour {
     pub(super) exchange: MembersOnly<Exchange>,
     pub(super) signal: MembersOnly<Signal>,
     pub(super) identify: MembersOnly<identify::Behaviour>,
+    pub(super) reach: MembersOnly<Reach>,
     pub(super) ping: MembersOnly<ping::Behaviour>,
+    pub(super) pulse: MembersOnly<ping::Behaviour>,
     pub(super) kad: MembersOnly<Kademlia>,
+    pub(super) relay: MembersOnly<relay::Behaviour>,
+    pub(super) relay_client: MembersOnly<relay::client::Behaviour>,
+    pub(super) dcutr: MembersOnly<dcutr::Behaviour>,
+    pub(super) relaying: MembersOnly<Relaying>,
+    pub(super) datagrams: MembersOnly<libp2p_stream::Behaviour>,
     pub(super) mdns: Toggle<mdns::tokio::Behaviour>,
 }
 
 impl Behaviour {
-    pub(super) fn new(keypair: &Keypair, mesh: &MeshId, mdns: bool, guests: &Guests) -> Self {
+    pub(super) fn new(
+        keypair: &Keypair,
+        mesh: &MeshId,
+        mdns: bool,
+        guests: &Guests,
+        relay_client: relay::client::Behaviour,
+    ) -> Self {
         let own = keypair.public().to_peer_id();
         let members_only = guests.clone();
         Self {
@@ -75,19 +109,40 @@ impl Behaviour {
                 members_only.clone(),
             ),
             identify: MembersOnly::new(identify(keypair), members_only.clone()),
-            ping: MembersOnly::new(
-                ping::Behaviour::new(
-                    ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_TIMEOUT),
+            reach: MembersOnly::new(
+                request_response(
+                    protocol(mesh, "reach"),
+                    Codec::new(signal::REACH_BYTES, signal::REACH_BYTES),
+                    ProtocolSupport::Full,
                 ),
                 members_only.clone(),
             ),
-            kad: MembersOnly::new(kademlia(own, mesh), members_only),
+            ping: MembersOnly::new(pings(PING_INTERVAL), members_only.clone()),
+            pulse: MembersOnly::new(pings(PULSE_INTERVAL), members_only.clone()).but_not(is_quic),
+            kad: MembersOnly::new(kademlia(own, mesh), members_only.clone()),
+            relay: MembersOnly::new(relaying(own), members_only.clone()),
+            relay_client: MembersOnly::new(relay_client, members_only.clone()),
+            dcutr: MembersOnly::new(dcutr::Behaviour::new(own), members_only.clone()),
+            relaying: MembersOnly::new(
+                request_response(
+                    protocol(mesh, "relaying"),
+                    Codec::new(crate::relay::BYTES, 0),
+                    ProtocolSupport::Full,
+                ),
+                members_only.clone(),
+            ),
+            datagrams: MembersOnly::new(libp2p_stream::Behaviour::new(), members_only),
             mdns: mdns.then(|| mdns_behaviour(own)).flatten().into(),
         }
     }
 }
 
 impl Behaviour {
+    /// The streams of datagrams. Once.
+    pub(super) fn streams(&mut self, mesh: &MeshId) -> Streams {
+        Streams::new(self.datagrams.inner().new_control(), protocol(mesh, "datagrams"))
+    }
+
     /// Renews the list of who may connect; who is off it is not told of by Kademlia either.
     pub(super) fn admit(&mut self, list: BTreeMap<PeerId, Standing>) {
         let kad = self.kad.inner();
@@ -100,6 +155,39 @@ impl Behaviour {
         }
         self.gate.admit(list);
     }
+}
+
+fn pings(interval: Duration) -> ping::Behaviour {
+    ping::Behaviour::new(ping::Config::new().with_interval(interval).with_timeout(PING_TIMEOUT))
+}
+
+fn is_quic(address: &Multiaddr) -> bool {
+    quic::from_multiaddr(address).is_some()
+}
+
+/// Relaying between members, off until the node says otherwise. Circuits carry control connections, which stand as long
+/// as nothing better does: libp2p's limits, made for strangers (two minutes, 128 KiB), would cut them all the time.
+fn relaying(own: PeerId) -> relay::Behaviour {
+    let rate = |per_minute: u32| NonZeroU32::new(per_minute).unwrap_or(NonZeroU32::MIN);
+    let config = relay::Config {
+        max_reservations: RESERVATIONS,
+        max_reservations_per_peer: 4,
+        reservation_duration: RESERVATION,
+        reservation_rate_limiters: Vec::new(),
+        max_circuits: CIRCUITS,
+        max_circuits_per_peer: CIRCUITS_PER_MEMBER,
+        max_circuit_duration: CIRCUIT,
+        // As many as it takes.
+        max_circuit_bytes: 0,
+        circuit_src_rate_limiters: Vec::new(),
+    };
+    let minute = Duration::from_secs(60);
+    let config = config
+        .reservation_rate_per_peer(rate(RESERVATIONS_A_MINUTE), minute)
+        .circuit_src_per_peer(rate(CIRCUITS_A_MINUTE), minute);
+    let mut relay = relay::Behaviour::new(own, config);
+    relay.set_status(Some(relay::Status::Disable));
+    relay
 }
 
 /// The join protocol, for members and newcomers.
@@ -144,7 +232,7 @@ fn identify(keypair: &Keypair) -> identify::Behaviour {
     let config = identify::Config::new("warren/1".to_owned(), keypair.public())
         .with_agent_version("warren".to_owned())
         .with_cache_size(0)
-        .with_interval(Duration::from_secs(600))
+        .with_interval(IDENTIFY_INTERVAL)
         .with_push_listen_addr_updates(true);
     identify::Behaviour::new(config)
 }

@@ -1,9 +1,11 @@
 //! The only task of a member: libp2p's swarm on one side, the node on the other, the daemon's commands in between.
 
 mod protocols;
+mod reach;
+mod relaying;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -22,17 +24,22 @@ use libp2p::{
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub(super) use reach::Reach;
+
 use super::{
-    address::{socket_address, ways},
+    address::{socket_address, tcp},
     behaviour::{Behaviour, BehaviourEvent},
+    circuit::{is_circuit, relay},
     codec::Frame,
+    datagrams::{Happened, Streams},
     gate::Standing,
     handle::Command,
-    quic::Closer,
+    quic::{self, Closer},
+    rendezvous,
     tunnel_guard::TunnelAddresses,
 };
 use crate::{
-    discovery::Source,
+    discovery::{Source, rendezvous::Subject},
     identity::DeviceId,
     membership::Roster,
     node::{ConnectionKey, Event, LinkInfo, Node, Now, Output, SessionId},
@@ -83,7 +90,16 @@ pub(super) struct Driver {
     pub(super) visits: BTreeMap<ConnectionId, Visit>,
     pub(super) exchanges: BTreeMap<OutboundRequestId, SessionId>,
     pub(super) hellos: BTreeMap<OutboundRequestId, SessionId>,
+    /// Our own calls, and whether they go through others; the rest is libp2p's.
+    pub(super) dials: BTreeMap<ConnectionId, bool>,
+    /// The relays that we listen through.
+    pub(super) reservations: HashMap<ListenerId, DeviceId>,
+    pub(super) relaying: bool,
+    pub(super) reach: Reach,
+    pub(super) streams: Streams,
     pub(super) flushing: Vec<(Instant, oneshot::Sender<()>)>,
+    /// None unless a public rendezvous is configured.
+    pub(super) rendezvous: Option<rendezvous::Line>,
 }
 
 impl Driver {
@@ -103,12 +119,18 @@ impl Driver {
                 },
                 command = self.commands.recv() => match command {
                     Some(Command::Call(call)) => call(&mut self.node, now()),
+                    Some(Command::Probe(done)) => self.probe(done),
                     Some(Command::Flush(done)) => self.flushing.push((now().instant + FLUSH_PATIENCE, done)),
                     Some(Command::Shutdown(done)) => break Some(done),
                     None => break None,
                 },
                 event = self.swarm.select_next_some(), if self.waiting.len() < WAITING_EVENTS => {
                     self.handle_swarm_event(event);
+                }
+                tested = self.reach.next() => self.handle_tested(tested),
+                happened = self.streams.next(), if self.waiting.len() < WAITING_EVENTS => self.handle_stream(happened),
+                presence = rendezvous::found(self.rendezvous.as_mut()) => {
+                    self.node.handle_presence_found(&presence, now());
                 }
                 () = tokio::time::sleep_until(timeout.into()) => {
                     self.node.handle_timeout(now());
@@ -156,20 +178,37 @@ impl Driver {
     fn carry_out(&mut self) {
         while let Some(output) = self.node.poll_output(now()) {
             match output {
-                Output::Dial { peer, addresses } => {
-                    let addresses: Vec<_> = addresses.into_iter().flat_map(ways).collect();
+                Output::Dial { peer, addresses, streams } => {
+                    let addresses = addresses.into_iter().map(quic::to_multiaddr);
+                    let addresses = addresses.chain(streams.into_iter().map(tcp)).collect();
                     let opts = DialOpts::peer_id(peer.to_peer_id())
                         .addresses(addresses)
                         // The plan says when; a call to old addresses must not hold up one to a new address.
                         .condition(PeerCondition::Always)
                         .build();
+                    let connection = opts.connection_id();
                     if let Err(error) = self.swarm.dial(opts) {
                         tracing::debug!(peer = %peer.short(), %error, "did not call");
                         self.node.handle_dial_failed(peer, now());
+                    } else {
+                        self.dials.insert(connection, false);
                     }
                 }
+                Output::DialThrough { peer, relays } => self.dial_through(peer, &relays),
+                Output::Reserve(via) => self.reserve(via),
+                Output::Release(relay) => self.release(relay),
+                Output::Relay(on) => self.relay(on),
+                Output::AskReach { peer, addresses } => {
+                    self.ask(peer, addresses);
+                }
                 Output::Lookup(peer) => {
-                    self.swarm.behaviour_mut().kad.inner().get_closest_peers(peer.to_peer_id());
+                    // Kademlia asks those who are connected.
+                    if !self.connections.is_empty() {
+                        self.swarm.behaviour_mut().kad.inner().get_closest_peers(peer.to_peer_id());
+                    }
+                    if let Some(line) = &self.rendezvous {
+                        line.look_up(Subject::Member(peer));
+                    }
                 }
                 Output::Exchange { peer, session, message } => {
                     let exchange = self.swarm.behaviour_mut().exchange.inner();
@@ -181,6 +220,11 @@ impl Driver {
                     let request = signal.send_request(&peer.to_peer_id(), Frame::Message(hello));
                     self.hellos.insert(request, session);
                 }
+                Output::Relaying { peer, message } => {
+                    let relaying = self.swarm.behaviour_mut().relaying.inner();
+                    relaying.send_request(&peer.to_peer_id(), Frame::Message(message));
+                }
+                Output::OpenStream(peer) => self.streams.open(peer),
                 Output::Close(key) => {
                     let found = self.connections.iter().find(|(_, known)| **known == key);
                     if let Some((connection, _)) = found {
@@ -203,6 +247,9 @@ impl Driver {
                     self.waiting.push_back(event);
                 }
             }
+        }
+        if let Some(line) = &mut self.rendezvous {
+            line.follow(&self.node, now().wall);
         }
         let flushed = self.node.is_flushed();
         let now = now().instant;
@@ -227,17 +274,30 @@ impl Driver {
                     self.node.handle_disconnected(peer, key, now());
                 }
             }
-            SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), error, .. } => {
+            SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), error, connection_id } => {
                 tracing::debug!(%peer, %error, "no address answered");
-                if let Some(peer) = DeviceId::from_peer_id(&peer) {
-                    self.node.handle_dial_failed(peer, now());
+                let through = self.dials.remove(&connection_id);
+                match (DeviceId::from_peer_id(&peer), through) {
+                    (Some(peer), Some(false)) => self.node.handle_dial_failed(peer, now()),
+                    (Some(peer), Some(true)) => self.node.handle_circuit_failed(peer, now()),
+                    (None, _) | (_, None) => {}
                 }
             }
-            SwarmEvent::NewListenAddr { address, .. } => self.handle_listening(&address, true),
+            SwarmEvent::NewListenAddr { address, listener_id } => {
+                if !self.handle_reservation(listener_id, true) {
+                    self.handle_listening(&address, true);
+                    self.name_relay();
+                }
+            }
             SwarmEvent::ExpiredListenAddr { address, .. } => self.handle_listening(&address, false),
             SwarmEvent::ListenerError { error, .. } => tracing::warn!(%error, "a listener failed"),
-            SwarmEvent::ListenerClosed { reason: Err(error), .. } => {
-                tracing::error!(%error, "a listener is gone");
+            SwarmEvent::ListenerClosed { listener_id, reason, .. } => {
+                let reservation = self.handle_reservation(listener_id, false);
+                match reason {
+                    Err(error) if reservation => tracing::debug!(%error, "a relay is gone"),
+                    Err(error) => tracing::error!(%error, "a listener is gone"),
+                    Ok(()) => {}
+                }
             }
             other => tracing::trace!(?other, "not of interest"),
         }
@@ -251,6 +311,15 @@ impl Driver {
 
     fn handle_established(&mut self, peer: &PeerId, connection: ConnectionId, endpoint: &ConnectedPoint) {
         let Some(device) = DeviceId::from_peer_id(peer) else { return };
+        self.dials.remove(&connection);
+        let remote = match endpoint {
+            ConnectedPoint::Dialer { address, .. } => address,
+            ConnectedPoint::Listener { local_addr, .. } => local_addr,
+        };
+        if is_circuit(remote) {
+            self.handle_circuit(device, connection, relay(remote), endpoint.is_dialer());
+            return;
+        }
         let Some((address, udp)) = socket_address(endpoint.get_remote_address()) else { return };
         if !self.node.roster().is_member(&device) {
             // The gate let it in, so it holds an invite key.
@@ -283,8 +352,12 @@ impl Driver {
             BehaviourEvent::Join(event) => self.handle_join(event),
             BehaviourEvent::Exchange(event) => self.handle_exchange(event),
             BehaviourEvent::Signal(event) => self.handle_signal(event),
+            BehaviourEvent::Relaying(event) => self.handle_relaying(event),
+            BehaviourEvent::Datagrams(()) => {}
             BehaviourEvent::Identify(event) => self.handle_identify(event),
-            BehaviourEvent::Ping(ping::Event { peer, connection, result }) => match result {
+            BehaviourEvent::Reach(event) => self.handle_reach(event),
+            BehaviourEvent::Ping(ping::Event { peer, connection, result })
+            | BehaviourEvent::Pulse(ping::Event { peer, connection, result }) => match result {
                 Ok(round_trip) => {
                     if let Some(peer) = DeviceId::from_peer_id(&peer) {
                         self.node.handle_round_trip(peer, round_trip);
@@ -306,6 +379,9 @@ impl Driver {
                 }
             }
             BehaviourEvent::Kad(_) => {}
+            BehaviourEvent::Relay(event) => tracing::trace!(?event, "relaying"),
+            BehaviourEvent::RelayClient(event) => tracing::trace!(?event, "relayed"),
+            BehaviourEvent::Dcutr(event) => tracing::debug!(?event, "hole punching"),
             BehaviourEvent::Mdns(mdns::Event::Discovered(found)) => {
                 for (peer, address) in found {
                     self.heard(&peer, &address, Source::Lan);

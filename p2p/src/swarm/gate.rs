@@ -32,10 +32,10 @@ use libp2p::{
     },
 };
 
-use super::address::ip;
+use super::{address::ip, circuit::is_circuit};
 
-/// Connections a member may have with us: QUIC and TCP from both sides at once, and a spare one for a reconnect.
-const PER_MEMBER: usize = 5;
+/// Connections a member may have with us: QUIC, TCP and a circuit from both sides at once, and spare ones for a reconnect.
+const PER_MEMBER: usize = 8;
 /// Connections that holders of one invite key may have with us: many devices may join by one code at the same time.
 const PER_INVITE: usize = 16;
 /// Connections of invite holders in all: joining takes a second, more at once is an attack.
@@ -144,6 +144,20 @@ impl Gate {
         }
     }
 
+    /// Tells the other behaviours where a peer sees us, as it is.
+    pub(crate) fn offer(&mut self, address: Multiaddr) {
+        self.actions.push_back(ToSwarm::NewExternalAddrCandidate(address));
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Members may come through other members, whoever is to join comes itself.
+    fn check_circuit(&self, peer: &PeerId, address: &Multiaddr) -> Result<(), Refusal> {
+        let member = self.guests.standing(peer) == Some(Standing::Member);
+        if is_circuit(address) && !member { Err(Refusal::Stranger) } else { self.check(peer) }
+    }
+
     fn check(&self, peer: &PeerId) -> Result<(), Refusal> {
         if self.cut_off.contains(peer) {
             return Err(Refusal::CutOff);
@@ -200,11 +214,11 @@ impl NetworkBehaviour for Gate {
         &mut self,
         connection: ConnectionId,
         peer: PeerId,
-        _: &Multiaddr,
+        local: &Multiaddr,
         _: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
         self.pending.remove(&connection);
-        self.check(&peer).map_err(ConnectionDenied::new)?;
+        self.check_circuit(&peer, local).map_err(ConnectionDenied::new)?;
         Ok(dummy::ConnectionHandler)
     }
 
@@ -230,11 +244,11 @@ impl NetworkBehaviour for Gate {
         &mut self,
         _: ConnectionId,
         peer: PeerId,
-        _: &Multiaddr,
+        address: &Multiaddr,
         _: Endpoint,
         _: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.check(&peer).map_err(ConnectionDenied::new)?;
+        self.check_circuit(&peer, address).map_err(ConnectionDenied::new)?;
         Ok(dummy::ConnectionHandler)
     }
 
@@ -275,6 +289,22 @@ impl NetworkBehaviour for Gate {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whoever_is_to_join_does_not_come_through_a_member() {
+        let (member, invitee) = (PeerId::random(), PeerId::random());
+        let mut gate = Gate::new(Guests::default());
+        gate.admit([(member, Standing::Member), (invitee, Standing::Invitee)].into());
+        let direct: Multiaddr = "/ip4/192.0.2.1/udp/1/quic-v1".parse().unwrap();
+        let circuit = super::super::circuit::through(member, "192.0.2.1:1".parse().unwrap());
+        let mut enters = |peer, local: &Multiaddr| {
+            let connection = ConnectionId::new_unchecked(1);
+            gate.handle_established_inbound_connection(connection, peer, local, &Multiaddr::empty()).is_ok()
+        };
+        assert!(enters(member, &direct) && enters(member, &circuit));
+        assert!(enters(invitee, &direct) && !enters(invitee, &circuit));
+        assert!(!enters(PeerId::random(), &circuit));
+    }
 
     #[test]
     fn one_host_with_a_whole_prefix_counts_once() {

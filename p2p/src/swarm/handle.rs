@@ -8,12 +8,14 @@ use std::{
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::rendezvous::RendezvousState;
 use crate::{
     identity::DeviceId,
     invite::{InviteCode, InviteTerms},
     membership::Roster,
-    node::{CommandError, Node, Now, PeerLink},
+    node::{CommandError, Node, Now, PeerLink, RelayPolicy},
     record::{Grants, Name, RecordId},
+    signal::NatKind,
 };
 
 type Call = Box<dyn FnOnce(&mut Node, Now) + Send>;
@@ -22,10 +24,23 @@ type Call = Box<dyn FnOnce(&mut Node, Now) + Send>;
 pub(super) enum Command {
     /// Do this with the node.
     Call(Call),
+    /// Ask members whether they can reach us.
+    Probe(oneshot::Sender<Vec<Probe>>),
     /// Say when everything was told to those who are connected, or when that took too long.
     Flush(oneshot::Sender<()>),
     /// Close all connections and end.
     Shutdown(oneshot::Sender<()>),
+}
+
+/// What one member found when it tried to reach us at one address, from a port we have never sent to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// Who tried.
+    pub by: DeviceId,
+    /// Where.
+    pub address: SocketAddr,
+    /// Whether we answered.
+    pub reachable: bool,
 }
 
 /// A running member. Clones control the same one; when the last is dropped, it shuts down.
@@ -33,6 +48,7 @@ pub(super) enum Command {
 pub struct Handle {
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) roster: watch::Receiver<Arc<Roster>>,
+    pub(super) rendezvous: watch::Receiver<RendezvousState>,
 }
 
 impl Handle {
@@ -41,11 +57,18 @@ impl Handle {
         self.roster.clone()
     }
 
-    /// Makes an invite on these terms; the code names our own addresses as doors.
+    /// How the public rendezvous fares, if one is configured.
+    pub fn rendezvous_state(&self) -> RendezvousState {
+        self.rendezvous.borrow().clone()
+    }
+
+    /// Makes an invite on these terms; the code names our own addresses as doors, and the rendezvous if there is one.
     pub async fn create_invite(&self, terms: InviteTerms) -> Result<(InviteCode, RecordId), CommandError> {
         #[expect(clippy::disallowed_methods, reason = "shell: the seed of an invite key is secret")]
         let seed = rand::Rng::random(&mut rand::rng());
-        self.call(move |node, now| node.create_invite(terms, seed, now)).await?
+        let (code, id) = self.call(move |node, now| node.create_invite(terms, seed, now)).await??;
+        let public = self.rendezvous_state() != RendezvousState::Off;
+        Ok((if public { code.with_rendezvous() } else { code }, id))
     }
 
     /// Takes an invite back; whoever joined by it stays.
@@ -106,9 +129,48 @@ impl Handle {
         self.call(move |node, now| node.want(peer, now)).await
     }
 
+    /// Packets wait for a member and no way to it is known: asks members that relay to carry them. Ask again while that
+    /// lasts; [`Event::RelaySession`](crate::node::Event::RelaySession) tells.
+    pub async fn want_relay(&self, peer: DeviceId) -> Result<(), CommandError> {
+        self.call(move |node, now| node.want_relay(peer, now)).await
+    }
+
+    /// There is a better way to a member than through others, or nothing to say to it.
+    pub async fn relay_unneeded(&self, peer: DeviceId) -> Result<(), CommandError> {
+        self.call(move |node, _| node.relay_unneeded(peer)).await
+    }
+
     /// The network of this machine changed: call everybody at once who is not connected.
     pub async fn network_changed(&self) -> Result<(), CommandError> {
         self.call(|node, now| node.handle_network_changed(now)).await
+    }
+
+    /// Says what stands between our dataplane and the Internet.
+    pub async fn set_nat(&self, nat: NatKind) -> Result<(), CommandError> {
+        self.call(move |node, now| node.set_nat(nat, now)).await
+    }
+
+    /// Decides whether this device relays for other members.
+    pub async fn set_relay_policy(&self, policy: RelayPolicy) -> Result<(), CommandError> {
+        self.call(move |node, now| node.set_relay_policy(policy, now)).await
+    }
+
+    /// Whether this device relays for other members now.
+    pub async fn relays(&self) -> Result<bool, CommandError> {
+        self.call(|node, _| node.relays()).await
+    }
+
+    /// Whether this device can be reached from outside, as far as is known.
+    pub async fn is_reachable(&self) -> Result<bool, CommandError> {
+        self.call(|node, now| node.is_reachable(now)).await
+    }
+
+    /// Asks up to three connected members to call us at our candidates, from ports we have never sent to. Takes some
+    /// seconds; empty when there is nobody to ask or nothing to try.
+    pub async fn probe_me(&self) -> Result<Vec<Probe>, CommandError> {
+        let (done, probed) = oneshot::channel();
+        self.commands.send(Command::Probe(done)).await.map_err(|_| CommandError::Stopped)?;
+        probed.await.map_err(|_| CommandError::Stopped)
     }
 
     /// Every other member as our control connections see it.

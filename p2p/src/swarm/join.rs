@@ -3,7 +3,8 @@
 //! Every door of the code is called by QUIC and TCP, together with whoever multicast DNS finds on the LAN. Each that
 //! answers is asked for the terms; the first good terms win, and their member is asked to let us in. If it cannot,
 //! the next that gave good terms is asked. A clear refusal (expired, used up, …) stands unless somebody says better
-//! within a second. Nothing listens meanwhile.
+//! within a second. Nothing listens meanwhile. If the code says so and this device has one configured, the public
+//! rendezvous is asked for more doors.
 
 mod error;
 mod search;
@@ -34,13 +35,15 @@ use super::{
     behaviour,
     codec::Frame,
     driver::now,
-    transport,
+    rendezvous, transport,
     tunnel_guard::TunnelAddresses,
 };
 use crate::{
+    discovery::rendezvous::Meeting,
     identity::{DeviceId, Identity},
     invite::{InviteCode, Request, Response, TermsShown, Wish},
     membership::Log,
+    node::Now,
     record::{Record, Verified},
     store::Addresses,
 };
@@ -68,6 +71,8 @@ pub struct JoinSettings {
     pub tunnel: BTreeSet<IpAddr>,
     /// How long to try; [`PATIENCE`] is usual.
     pub patience: Duration,
+    /// The public network in which members leave their addresses for us, if the code says that they do; usually none.
+    pub rendezvous: Option<rendezvous::Config>,
 }
 
 /// What happens on the way in.
@@ -114,13 +119,18 @@ struct Behaviour {
 
 /// Joins the mesh of a code. `progress` is told what happens as far as it has room.
 pub async fn join(settings: JoinSettings, progress: mpsc::Sender<Progress>) -> Result<JoinedMesh, JoinError> {
-    let JoinSettings { code, identity, wish, sockets, mdns, tunnel, patience } = settings;
+    let JoinSettings { code, identity, wish, sockets, mdns, tunnel, patience, rendezvous } = settings;
     let key = code.invite_identity();
     let keypair = key.libp2p_keypair();
     let own = keypair.public().to_peer_id();
     let avoided = TunnelAddresses::default();
     avoided.replace(tunnel);
-    let (transport, _closer) = transport::build(&keypair, sockets, avoided)?;
+    let rendezvous = rendezvous.filter(|_| code.rendezvous()).map(|config| {
+        let Now { instant, wall } = now();
+        let meeting = Meeting::newcomer(code.mesh(), key.device_id(), instant, wall);
+        rendezvous::Line::open(config, meeting, avoided.clone())
+    });
+    let (transport, _closer) = transport::build(&keypair, sockets, avoided, None)?;
     let behaviour = Behaviour {
         join: behaviour::join(&code.mesh(), ProtocolSupport::Outbound),
         mdns: mdns.then(|| behaviour::mdns_behaviour(own)).flatten().into(),
@@ -135,6 +145,9 @@ pub async fn join(settings: JoinSettings, progress: mpsc::Sender<Progress>) -> R
         reached: BTreeMap::new(),
         deadline: start + patience,
         progress,
+        public: code.rendezvous(),
+        rendezvous,
+        found: false,
     };
     newcomer.tell(Progress::Searching);
     for door in code.doors() {
@@ -161,6 +174,11 @@ struct Newcomer {
     reached: BTreeMap<PeerId, Multiaddr>,
     deadline: Instant,
     progress: mpsc::Sender<Progress>,
+    /// Whether the code names the rendezvous as a door.
+    public: bool,
+    rendezvous: Option<rendezvous::Line>,
+    /// Whether a member was found there.
+    found: bool,
 }
 
 impl Newcomer {
@@ -194,13 +212,22 @@ impl Newcomer {
             let wake = due.into_iter().chain(self.search.poll_timeout()).min().unwrap_or(self.deadline);
             tokio::select! {
                 event = self.swarm.select_next_some() => self.handle(event),
+                presence = rendezvous::found(self.rendezvous.as_mut()) => {
+                    self.found = true;
+                    for way in presence.value().addresses.iter().flat_map(|address| ways(*address)) {
+                        self.add(None, way, now.instant);
+                    }
+                }
                 () = tokio::time::sleep_until(wake.min(self.deadline).into()) => {}
             }
         }
     }
 
-    /// Everybody we got through to does not know the invite, and nobody else is being called.
+    /// Everybody we got through to does not know the invite, and nobody else is being called or looked for.
     fn is_hopeless(&self) -> bool {
+        if self.rendezvous.is_some() && !self.found {
+            return false;
+        }
         let reached: BTreeSet<_> =
             self.reached.values().filter_map(socket_address).map(|(ip, _)| ip).collect();
         let all_reached =
@@ -217,6 +244,10 @@ impl Newcomer {
         };
         match self.search.into_error() {
             Some(error) => error,
+            None if self.reached.is_empty() && self.public && !self.found => JoinError::NoRendezvous {
+                tried: addresses(&mut self.calls.keys()),
+                why: rendezvous::why_not(self.rendezvous.as_ref()),
+            },
             None if self.reached.is_empty() => {
                 JoinError::NobodyReachable { tried: addresses(&mut self.calls.keys()) }
             }

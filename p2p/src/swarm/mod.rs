@@ -18,11 +18,16 @@
 //! tunnel's interface (a query every five minutes that no peer takes; tunnel addresses are never in an answer), it speaks
 //! IPv4 alone, and it keeps whatever a LAN full of answers makes it keep. Where the LAN itself is hostile, switch it off.
 //!
-//! Absent: relayed connections and hole punching (the next step), public bootstrap nodes, agent versions, metrics.
+//! [`rendezvous`] is a swarm of its own, without the device's key, off unless configured: there members meet that know no
+//! address of each other, in a public network of strangers.
+//!
+//! Absent: relayed connections and hole punching (the next step), agent versions, metrics.
 
 mod address;
 mod behaviour;
+mod circuit;
 mod codec;
+pub mod datagrams;
 mod driver;
 mod gate;
 mod handle;
@@ -30,25 +35,27 @@ mod head_start;
 mod join;
 mod keep;
 pub mod quic;
+pub mod rendezvous;
 pub mod socket;
 mod tls;
 mod transport;
 mod tunnel_guard;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
 
-use libp2p::Swarm;
+use libp2p::{Swarm, relay};
 use tokio::sync::{mpsc, watch};
 
-pub use handle::Handle;
+pub use handle::{Handle, Probe};
 pub use join::{JoinError, JoinSettings, JoinedMesh, PATIENCE, Progress, join};
 
 use crate::{
+    discovery::rendezvous::Meeting,
     identity::Identity,
     membership::Log,
     node::{Event, Node, NodeConfig},
@@ -57,6 +64,7 @@ use crate::{
 use behaviour::Behaviour;
 use driver::{Driver, now};
 use gate::Guests;
+use rendezvous::RendezvousState;
 use socket::AsyncUdpSocket;
 use tunnel_guard::TunnelAddresses;
 
@@ -77,12 +85,14 @@ pub struct Settings {
     pub identity: Identity,
     /// The shared sockets, at most one per address family.
     pub sockets: Vec<Arc<dyn AsyncUdpSocket>>,
-    /// Where to listen for TCP as well, usually the sockets' port; `None` for QUIC alone.
-    pub tcp_port: Option<u16>,
+    /// Where to listen for TCP as well: usually the sockets' port first, then those that strict networks let out.
+    pub tcp_ports: Vec<u16>,
     /// Whether to look for members on the LAN, and be found there.
     pub mdns: bool,
     /// Addresses of tunnels of this machine, as far as they are known; see [`Handle::set_tunnel`].
     pub tunnel: BTreeSet<IpAddr>,
+    /// The public network in which to meet members whose addresses nobody knows; usually none.
+    pub rendezvous: Option<rendezvous::Config>,
 }
 
 /// Why a member did not start.
@@ -111,7 +121,7 @@ pub fn start_member(
     store: Store,
     log: Log,
 ) -> Result<(Handle, mpsc::Receiver<Event>), StartError> {
-    let Settings { identity, sockets, tcp_port, mdns, tunnel } = settings;
+    let Settings { identity, sockets, tcp_ports, mdns, tunnel, rendezvous } = settings;
     let keypair = identity.libp2p_keypair();
     let avoided = TunnelAddresses::default();
     let locals: Vec<SocketAddr> = sockets
@@ -119,16 +129,29 @@ pub fn start_member(
         .map(|socket| socket.local_addr())
         .collect::<Result<_, _>>()
         .map_err(quic::Error::Io)?;
-    let (transport, closer) = transport::build(&keypair, sockets, avoided.clone())?;
+    let (circuits, relay_client) = relay::client::new(keypair.public().to_peer_id());
+    let (transport, closer) = transport::build(&keypair, sockets, avoided.clone(), Some(circuits))?;
     let guests = Guests::default();
-    let behaviour = Behaviour::new(&keypair, &log.mesh(), mdns, &guests);
+    let mut behaviour = Behaviour::new(&keypair, &log.mesh(), mdns, &guests, relay_client);
+    let streams = behaviour.streams(&log.mesh());
     let config = libp2p::swarm::Config::with_tokio_executor()
         .with_idle_connection_timeout(IDLE)
         .with_dial_concurrency_factor(DIALS_AT_ONCE.try_into().expect("16 is not zero"))
         .with_max_negotiating_inbound_streams(NEGOTIATING);
     let mut swarm = Swarm::new(transport, behaviour, keypair.public().to_peer_id(), config);
-    listen(&mut swarm, &locals, tcp_port)?;
+    listen(&mut swarm, &locals, &tcp_ports)?;
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "shell: jitter needs no secret, but a different seed each run"
+    )]
+    let seed: u64 = rand::Rng::random(&mut rand::rng());
+    let rendezvous = rendezvous.map(|config| {
+        let meeting = Meeting::member(log.mesh(), identity.clone(), seed);
+        rendezvous::Line::open(config, meeting, avoided.clone())
+    });
+    let state =
+        rendezvous.as_ref().map_or_else(|| watch::channel(RendezvousState::Off).1, rendezvous::Line::state);
     let addresses = store.addresses()?.into_iter();
     let config = NodeConfig {
         identity,
@@ -136,11 +159,7 @@ pub fn start_member(
         addresses: addresses.map(|(device, kept)| (device, keep::restore(&kept))).collect(),
         grants: store.all_grants()?.into_iter().collect(),
         keep: Box::new(keep::StoreKeeper(store)),
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "shell: jitter needs no secret, but a different seed each run"
-        )]
-        seed: rand::Rng::random(&mut rand::rng()),
+        seed,
     };
     let mut node = Node::new(config, now());
     node.set_tunnel(tunnel);
@@ -162,23 +181,25 @@ pub fn start_member(
         visits: BTreeMap::new(),
         exchanges: BTreeMap::new(),
         hellos: BTreeMap::new(),
+        dials: BTreeMap::new(),
+        reservations: HashMap::new(),
+        relaying: false,
+        reach: driver::Reach::default(),
+        streams,
         flushing: Vec::new(),
+        rendezvous,
     };
     tokio::spawn(driver.run());
-    Ok((Handle { commands, roster: roster_rx }, events_rx))
+    Ok((Handle { commands, roster: roster_rx, rendezvous: state }, events_rx))
 }
 
 /// Listens on every socket, and beside each for TCP. A TCP port that somebody else has is a pity, not an error.
-fn listen(
-    swarm: &mut Swarm<Behaviour>,
-    locals: &[SocketAddr],
-    tcp_port: Option<u16>,
-) -> Result<(), StartError> {
+fn listen(swarm: &mut Swarm<Behaviour>, locals: &[SocketAddr], tcp_ports: &[u16]) -> Result<(), StartError> {
     for local in locals {
         let listening = swarm.listen_on(quic::to_multiaddr(*local));
         listening.map_err(|error| StartError::Listen { address: *local, why: error.to_string() })?;
-        if let Some(port) = tcp_port {
-            let address = SocketAddr::new(local.ip(), port);
+        for port in tcp_ports {
+            let address = SocketAddr::new(local.ip(), *port);
             if let Err(error) = swarm.listen_on(address::tcp(address)) {
                 tracing::warn!(%address, %error, "not listening for TCP");
             }

@@ -5,6 +5,9 @@
 mod kademlia;
 mod members;
 mod newcomers;
+mod outsiders;
+mod relaying;
+mod rendezvous;
 mod rig;
 mod villain;
 mod villains;

@@ -1,6 +1,8 @@
 //! Engines facing each other over a wire in memory, on virtual time.
 
+mod forwarded;
 mod hostile;
+mod narrow;
 mod ordinary;
 mod relayed;
 

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::path::{Kind as PathKind, Outcome, PairFailure, PairSource, Route};
-use crate::relay::{Quota, frame};
+use crate::relay::frame;
 
-const SESSION: u64 = 0x1234_5678_9abc_def0;
+pub(super) const SESSION: u64 = 0x1234_5678_9abc_def0;
 const SECOND: u64 = 77;
 
 /// 1 and 2 do not hear each other.
@@ -13,11 +13,11 @@ fn apart(datagram: &Datagram) -> bool {
     ends.contains(&datagram.from) && ends.contains(&datagram.to)
 }
 
-fn secs(secs: u64) -> Duration {
+pub(super) fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
-fn ms(ms: u64) -> Duration {
+pub(super) fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
@@ -34,13 +34,13 @@ impl World {
         self.path_to(number, other).map(|path| path.kind)
     }
 
-    fn path_to(&mut self, number: u8, other: u8) -> Option<crate::path::PathInfo> {
+    pub(super) fn path_to(&mut self, number: u8, other: u8) -> Option<crate::path::PathInfo> {
         let snapshot = self.host(number).engine.snapshot();
         snapshot.peers.iter().find(|peer| peer.key == key(other)).and_then(|peer| peer.path)
     }
 
     /// Both send each 50 ms; returns how many packets arrived at 2.
-    fn talk(&mut self, time: Duration) -> usize {
+    pub(super) fn talk(&mut self, time: Duration) -> usize {
         let until = self.now + time;
         let before = self.host(2).received.len();
         while self.now < until {
@@ -62,7 +62,7 @@ impl World {
 }
 
 /// 1 and 2 hear only 3 (and 4, if there is one), which relays.
-fn relayed(count: u8) -> World {
+pub(super) fn relayed(count: u8) -> World {
     let mut world = World::new(count);
     world.loses = apart;
     world.run(secs(1));
@@ -210,114 +210,6 @@ fn a_relay_whose_path_is_lost_is_no_way_until_it_is_found_again() {
     let outage = world.outage();
     assert!(outage <= secs(31), "{outage:?}");
     assert_eq!(world.kind(1, 2), Some(PathKind::Relay));
-}
-
-#[test]
-fn frames_of_strangers_and_of_foreign_sessions_go_nowhere() {
-    let mut world = relayed(4);
-    world.talk(secs(1));
-    let before = world.host(3).engine.snapshot().forwarding.packets;
-    let inject = |world: &mut World, from: u8, session: u64, inside: &[u8]| {
-        let bytes = [&frame::header(session)[..], inside].concat();
-        world.inject(Datagram { from: outside(from), to: outside(3), bytes });
-        world.run(ms(5));
-    };
-    inject(&mut world, 99, SESSION, &[5; 80]);
-    inject(&mut world, 4, SESSION, &[5; 80]);
-    assert_eq!(world.drops(3, Drop::RelayUnproven), 2, "a stranger, and a peer that is no end");
-    inject(&mut world, 1, 4711, &[5; 80]);
-    assert_eq!(world.drops(3, Drop::Relayed), 1);
-    inject(&mut world, 1, SESSION, &[6; 80]);
-    inject(&mut world, 1, SESSION, &[0x45; 80]);
-    inject(&mut world, 1, SESSION, &[5; 3000]);
-    assert_eq!(world.drops(3, Drop::RelayMalformed), 3);
-    assert_eq!(world.host(3).engine.snapshot().forwarding.packets, before);
-    // And at an end: only what the relay sends is from the relay.
-    let bytes = [&frame::header(SESSION)[..], &[5; 80]].concat();
-    world.inject(Datagram { from: outside(99), to: outside(1), bytes });
-    world.run(ms(5));
-    assert_eq!(world.drops(1, Drop::RelayUnproven), 1);
-}
-
-#[test]
-fn a_session_carries_one_peer_only() {
-    let mut world = relayed(4);
-    world.talk(secs(1));
-    // 3, which relays, puts its own packets into the session of 2.
-    world.send(3, &[packet(v4(3), v4(1), 100)]);
-    world.run(ms(100));
-    assert_eq!(world.received(1).iter().filter(|bytes| bytes[15] == 3).count(), 1);
-    let of_three =
-        world.record.iter().rev().find(|datagram| {
-            datagram.from == outside(3) && datagram.to == outside(1) && datagram.bytes[0] == 4
-        });
-    let bytes = [&frame::header(SESSION)[..], &of_three.unwrap().bytes].concat();
-    world.inject(Datagram { from: outside(3), to: outside(1), bytes });
-    world.run(ms(5));
-    assert_eq!(world.drops(1, Drop::ForeignDetour), 1);
-}
-
-#[test]
-fn removing_the_forward_the_relay_or_a_peer_cuts_at_once() {
-    for cut in [
-        Command::RemoveForward { session: SESSION },
-        Command::RemovePeer(key(1)),
-        Command::RemovePeer(key(2)),
-    ] {
-        let mut world = relayed(3);
-        world.talk(secs(1));
-        let before = world.host(3).engine.snapshot().forwarding.packets;
-        world.command(3, cut).unwrap();
-        assert_eq!(world.talk(ms(500)), 0);
-        let forwarding = world.host(3).engine.snapshot().forwarding;
-        assert_eq!((forwarding.packets, forwarding.sessions.len()), (before, 0));
-    }
-    let mut world = relayed(3);
-    world.talk(secs(1));
-    world.command(1, Command::RemoveRelay { peer: key(2), session: SESSION }).unwrap();
-    assert_eq!(world.path_to(1, 2), None);
-    assert_eq!(world.talk(ms(500)), 0);
-}
-
-#[test]
-fn a_quota_holds_for_each_sender() {
-    let mut world = relayed(3);
-    world.talk(secs(1));
-    let quota = Quota { bytes_per_day: u64::MAX, packets_per_second: 50 };
-    world.command(3, Command::SetQuota(quota)).unwrap();
-    world.received(2);
-    world.send(1, &vec![packet(v4(1), v4(2), 500); 60]);
-    world.send(1, &vec![packet(v4(1), v4(2), 500); 60]);
-    world.run(ms(100));
-    let arrived = world.received(2).len();
-    assert!((45..=60).contains(&arrived), "{arrived}");
-    assert!(world.drops(3, Drop::RelayOverRate) >= 60);
-    world.send(2, &vec![packet(v4(2), v4(1), 500); 20]);
-    world.received(1);
-    world.run(ms(100));
-    assert!(world.received(1).len() >= 20, "the other has its own");
-    world.command(3, Command::SetQuota(Quota { bytes_per_day: 0, ..quota })).unwrap();
-    world.run(secs(2));
-    assert_eq!(world.talk(ms(200)), 0);
-    assert!(world.drops(3, Drop::RelayOverDay) > 0);
-}
-
-#[test]
-fn a_session_has_three_devices_and_one_meaning() {
-    let mut world = relayed(4);
-    let add = |peer, relay, session| Command::AddRelay { peer: key(peer), relay: key(relay), session };
-    assert_eq!(world.command(1, add(2, 2, 9)), Err(CommandError::NotThreeDevices));
-    assert_eq!(world.command(1, add(2, 50, 9)), Err(CommandError::UnknownPeer));
-    assert_eq!(world.command(1, add(2, 3, SESSION)), Ok(()), "told again");
-    assert_eq!(world.command(1, add(4, 3, SESSION)), Err(CommandError::SessionTaken(SESSION)));
-    let between = |a, b| Command::AddForward { session: SESSION, between: (key(a), key(b)) };
-    assert_eq!(world.command(3, between(2, 1)), Ok(()), "told again");
-    assert_eq!(world.command(3, between(1, 4)), Err(CommandError::SessionTaken(SESSION)));
-    assert_eq!(world.command(1, between(2, 4)), Err(CommandError::SessionTaken(SESSION)));
-    for session in 100..107 {
-        assert_eq!(world.command(1, add(2, 4, session)), Ok(()));
-    }
-    assert_eq!(world.command(1, add(2, 4, 107)), Err(CommandError::TooManySessions));
 }
 
 #[test]

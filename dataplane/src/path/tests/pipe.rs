@@ -23,7 +23,9 @@ pub(super) fn route(text: &str) -> Route {
 }
 
 pub(super) fn agent(ours_is_smaller: bool, seed: u64, now: Instant) -> Agent {
-    Agent::new(ProbeKey([7; 32]), ours_is_smaller, seed, now)
+    let mut agent = Agent::new(ProbeKey([7; 32]), ours_is_smaller, seed, now);
+    agent.set_mtu(1420);
+    agent
 }
 
 #[expect(clippy::disallowed_methods, reason = "an Instant can be made in no other way")]
@@ -41,13 +43,27 @@ pub(super) struct Nat {
     /// What the inside sent to; only that may answer.
     opened: BTreeSet<(u16, SocketAddr)>,
     next_port: u16,
+    /// After so long a silence nobody may answer any more,
+    pub(super) lifetime: Option<Duration>,
+    /// and whoever sends gets another port.
+    pub(super) moves: bool,
+    used_at: Option<Instant>,
 }
 
 impl Nat {
     pub(super) fn new(public: &str, symmetric: bool) -> Self {
         let next_port = 40_000;
         let public = public.parse().unwrap();
-        Self { public, symmetric, mappings: BTreeMap::new(), opened: BTreeSet::new(), next_port }
+        Self {
+            public,
+            symmetric,
+            mappings: BTreeMap::new(),
+            opened: BTreeSet::new(),
+            next_port,
+            lifetime: None,
+            moves: false,
+            used_at: None,
+        }
     }
 
     pub(super) fn out(&mut self, inside: SocketAddr, to: SocketAddr) -> SocketAddr {
@@ -66,6 +82,17 @@ impl Nat {
         let inside =
             self.mappings.iter().find(|(_, port)| **port == to.port()).map(|((inside, _), _)| *inside);
         inside.filter(|_| open)
+    }
+
+    /// Something is about to pass, or try to.
+    fn notice(&mut self, now: Instant) {
+        let silence = self.used_at.map(|at| now - at);
+        if self.lifetime.is_some_and(|lifetime| silence.is_some_and(|silence| silence >= lifetime)) {
+            self.opened.clear();
+            if self.moves {
+                self.reboot();
+            }
+        }
     }
 
     /// The router forgets everything, and gives other ports from now on.
@@ -103,11 +130,15 @@ impl End {
         self.events.iter().filter_map(changed).collect()
     }
 
-    fn source(&mut self, to: SocketAddr, network: u8) -> Option<SocketAddr> {
+    fn source(&mut self, to: SocketAddr, network: u8, now: Instant) -> Option<SocketAddr> {
         let inside = self.interfaces.iter().find(|(_, n)| *n == network).map(|(address, _)| *address);
         match (inside, &mut self.nat) {
             (Some(inside), _) => Some(inside),
-            (None, Some(nat)) if network == INTERNET => Some(nat.out(self.interfaces.first()?.0, to)),
+            (None, Some(nat)) if network == INTERNET => {
+                nat.notice(now);
+                nat.used_at = Some(now);
+                Some(nat.out(self.interfaces.first()?.0, to))
+            }
             (None, Some(_) | None) => None,
         }
     }
@@ -129,6 +160,8 @@ pub(super) struct Pipe {
     pub(super) loss: u64,
     /// Destinations that nothing reaches.
     pub(super) walls: BTreeSet<SocketAddr>,
+    /// Longer datagrams to a destination are lost.
+    pub(super) limits: BTreeMap<SocketAddr, usize>,
     random: u64,
     flights: BTreeMap<(Instant, u64), (usize, SocketAddr, SocketAddr, Payload)>,
     count: u64,
@@ -143,6 +176,7 @@ impl Pipe {
             delays: BTreeMap::new(),
             loss: 0,
             walls: BTreeSet::new(),
+            limits: BTreeMap::new(),
             random: 1,
             flights: BTreeMap::new(),
             count: 0,
@@ -226,12 +260,16 @@ impl Pipe {
         let there = &self.ends[1 - end];
         let network =
             there.interfaces.iter().find(|(at, _)| *at == to).map_or(INTERNET, |(_, network)| *network);
-        let Some(from) = self.ends[end].source(to, network) else { return };
+        let Some(from) = self.ends[end].source(to, network, self.now) else { return };
         // xorshift64*: the same losses in each run.
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
         if self.random % 100 < self.loss || self.walls.contains(&to) {
+            return;
+        }
+        let length = if let Payload::Probe(probe) = &payload { probe.datagram.len() } else { 0 };
+        if self.limits.get(&to).is_some_and(|limit| length > *limit) {
             return;
         }
         let usual = if network == INTERNET { ms(20) } else { ms(1) };
@@ -241,9 +279,16 @@ impl Pipe {
     }
 
     fn land(&mut self, end: usize, from: SocketAddr, to: SocketAddr, payload: Payload) {
-        let there = &self.ends[end];
-        let arrives = there.interfaces.iter().any(|(at, _)| *at == to)
-            || there.nat.as_ref().is_some_and(|nat| nat.back(from, to).is_some());
+        let now = self.now;
+        let there = &mut self.ends[end];
+        let passes = |nat: &mut Nat| {
+            nat.notice(now);
+            let passes = nat.back(from, to).is_some();
+            nat.used_at = if passes { Some(now) } else { nat.used_at };
+            passes
+        };
+        let arrives =
+            there.interfaces.iter().any(|(at, _)| *at == to) || there.nat.as_mut().is_some_and(passes);
         if !arrives {
             return;
         }

@@ -60,7 +60,7 @@ fn every_changed_bit_is_noticed() {
     let ping = a.poll_transmit().unwrap();
     drain(&mut b);
     for bit in 0..LEN * 8 {
-        let mut datagram = ping.datagram;
+        let mut datagram = ping.datagram.clone();
         datagram[bit / 8] ^= 1 << (bit % 8);
         assert!(b.handle_probe(route(ELSEWHERE), &datagram, now).is_err(), "bit {bit}");
     }

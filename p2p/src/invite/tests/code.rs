@@ -26,6 +26,16 @@ fn the_longest_code_fits_a_message() {
 }
 
 #[test]
+fn the_rendezvous_is_a_door_that_takes_no_room() {
+    let text = longest().with_rendezvous().to_string();
+    assert_eq!(text.len(), 235);
+    let code: InviteCode = text.parse().unwrap();
+    assert!(code.rendezvous() && code.with_doors(&[]).rendezvous());
+    assert!(!longest().rendezvous());
+    assert_eq!((code.terms(), code.mesh()), (longest().terms(), longest().mesh()));
+}
+
+#[test]
 fn a_code_survives_mail_and_people() {
     let code = code(&["192.0.2.1:41820", "[2001:db8::1]:41820"]);
     let text = code.to_string();
@@ -106,8 +116,11 @@ prop_compose! {
         mesh in any::<[u8; 32]>(),
         invite in any::<[u8; 32]>(),
         doors in prop::collection::vec(any::<SocketAddr>(), 0..6),
+        rendezvous in any::<bool>(),
     ) -> InviteCode {
-        InviteCode::new(seed, crate::record::MeshId::from_bytes(mesh), &RecordId::from_bytes(invite), &doors)
+        let mesh = crate::record::MeshId::from_bytes(mesh);
+        let code = InviteCode::new(seed, mesh, &RecordId::from_bytes(invite), &doors);
+        if rendezvous { code.with_rendezvous() } else { code }
     }
 }
 

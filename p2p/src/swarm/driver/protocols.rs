@@ -2,17 +2,21 @@
 
 use libp2p::{Multiaddr, PeerId, identify, request_response};
 
-use super::{Driver, KAD_ADDRESSES, VISIT_REQUESTS, now};
+use super::{Driver, Happened, KAD_ADDRESSES, VISIT_REQUESTS, now};
 use crate::{
     discovery::Source,
     identity::DeviceId,
     invite,
     membership::Message,
     signal::Hello,
-    swarm::{address::socket_address, codec::Frame},
+    swarm::{
+        address::socket_address,
+        circuit::{is_circuit, relay},
+        codec::Frame,
+    },
 };
 
-type Event<Request, Response> = request_response::Event<Frame<Request>, Frame<Response>>;
+pub(super) type Event<Request, Response> = request_response::Event<Frame<Request>, Frame<Response>>;
 
 impl Driver {
     /// A newcomer asks; whoever sends nonsense instead is shown out.
@@ -42,8 +46,11 @@ impl Driver {
     }
 
     pub(super) fn heard(&mut self, peer: &PeerId, address: &Multiaddr, source: Source) {
-        if let (Some(peer), Some((address, _))) = (DeviceId::from_peer_id(peer), socket_address(address)) {
+        let Some(peer) = DeviceId::from_peer_id(peer) else { return };
+        if let Some((address, _)) = socket_address(address) {
             self.node.handle_address(peer, address, source, now());
+        } else if let Some(relay) = relay(address).as_ref().and_then(DeviceId::from_peer_id) {
+            self.node.handle_relay_of(peer, relay, now());
         }
     }
 
@@ -54,15 +61,22 @@ impl Driver {
         let Some(peer) = DeviceId::from_peer_id(&peer_id) else { return };
         if let Some((address, true)) = socket_address(&info.observed_addr) {
             self.node.handle_observed(peer, address, now());
+            self.swarm.behaviour_mut().gate.offer(info.observed_addr);
         }
         let reachable = |address: &Multiaddr| {
-            !self.tunnel.covers(address)
-                && socket_address(address).is_some_and(|(socket, udp)| udp && !socket.ip().is_loopback())
+            let direct =
+                socket_address(address).is_some_and(|(socket, udp)| udp && !socket.ip().is_loopback());
+            !self.tunnel.covers(address) && (direct || is_circuit(address))
         };
         let addresses: Vec<_> = info.listen_addrs.into_iter().filter(reachable).take(KAD_ADDRESSES).collect();
-        if !addresses.is_empty() {
+        let kad = self.swarm.behaviour_mut().kad.inner();
+        let known = kad.kbucket(peer_id).is_some_and(|bucket| {
+            let entry = bucket.iter().find(|entry| *entry.node.key.preimage() == peer_id);
+            entry.is_some_and(|entry| addresses.iter().eq(entry.node.value.iter()))
+        });
+        // Each new entry makes Kademlia ask around.
+        if !addresses.is_empty() && !known {
             // In place of what it said before: Kademlia itself would collect them without end.
-            let kad = self.swarm.behaviour_mut().kad.inner();
             kad.remove_peer(&peer_id);
             for address in addresses {
                 kad.add_address(&peer_id, address);
@@ -139,6 +153,41 @@ impl Driver {
                 }
             }
             Event::InboundFailure { .. } | Event::ResponseSent { .. } => {}
+        }
+    }
+
+    /// A word about relaying. It is answered by nothing: taken means read.
+    pub(super) fn handle_relaying(&mut self, event: Event<crate::relay::Message, ()>) {
+        let Event::Message { peer, message, .. } = event else { return };
+        let request_response::Message::Request { request, channel, .. } = message else { return };
+        let Some(device) = DeviceId::from_peer_id(&peer) else { return };
+        match request {
+            Frame::Message(message) => {
+                let relaying = self.swarm.behaviour_mut().relaying.inner();
+                let _ = relaying.send_response(channel, Frame::Message(()));
+                self.node.handle_relaying(device, message, now());
+            }
+            Frame::Broken(why) => self.node.handle_violation(device, &why, now()),
+        }
+    }
+
+    /// Something became of a stream of datagrams.
+    pub(super) fn handle_stream(&mut self, happened: Happened) {
+        match happened {
+            Happened::Opened(peer, stream) => match self.node.stream_address(&peer) {
+                Some(address) => {
+                    self.waiting.push_back(crate::node::Event::Stream { peer, address, stream });
+                }
+                None => self.streams.close(&peer),
+            },
+            Happened::Failed(peer, error) => {
+                tracing::debug!(peer = %peer.short(), %error, "no stream of datagrams");
+                self.node.handle_stream_ended(&peer, now());
+            }
+            Happened::Ended(peer) => self.node.handle_stream_ended(&peer, now()),
+            Happened::Nonsense(peer) => {
+                self.node.handle_violation(peer, "a stream of datagrams that is none", now());
+            }
         }
     }
 }

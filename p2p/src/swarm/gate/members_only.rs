@@ -24,11 +24,18 @@ pub(crate) struct MembersOnly<B> {
     inner: B,
     guests: Guests,
     hidden: BTreeSet<ConnectionId>,
+    /// Connections it has no use for, by the peer's address.
+    but_not: fn(&Multiaddr) -> bool,
 }
 
 impl<B> MembersOnly<B> {
     pub(crate) fn new(inner: B, guests: Guests) -> Self {
-        Self { inner, guests, hidden: BTreeSet::new() }
+        Self { inner, guests, hidden: BTreeSet::new(), but_not: |_| false }
+    }
+
+    /// Hides it from some connections of members as well.
+    pub(crate) fn but_not(self, but_not: fn(&Multiaddr) -> bool) -> Self {
+        Self { but_not, ..self }
     }
 
     /// The wrapped behaviour.
@@ -36,8 +43,9 @@ impl<B> MembersOnly<B> {
         &mut self.inner
     }
 
-    fn hides(&mut self, connection: ConnectionId, peer: &PeerId) -> bool {
-        let hidden = self.guests.standing(peer) != Some(Standing::Member);
+    fn hides(&mut self, connection: ConnectionId, peer: &PeerId, address: &Multiaddr) -> bool {
+        let member = self.guests.standing(peer) == Some(Standing::Member);
+        let hidden = !member || (self.but_not)(address);
         if hidden {
             self.hidden.insert(connection);
         }
@@ -65,7 +73,7 @@ impl<B: NetworkBehaviour> NetworkBehaviour for MembersOnly<B> {
         local: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        if self.hides(connection, &peer) {
+        if self.hides(connection, &peer, remote) {
             return Ok(Either::Right(dummy::ConnectionHandler));
         }
         self.inner.handle_established_inbound_connection(connection, peer, local, remote).map(Either::Left)
@@ -89,7 +97,7 @@ impl<B: NetworkBehaviour> NetworkBehaviour for MembersOnly<B> {
         role: Endpoint,
         port_use: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        if self.hides(connection, &peer) {
+        if self.hides(connection, &peer, address) {
             return Ok(Either::Right(dummy::ConnectionHandler));
         }
         self.inner

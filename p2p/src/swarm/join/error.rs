@@ -22,6 +22,14 @@ pub enum JoinError {
         /// Every address that was called.
         tried: Vec<SocketAddr>,
     },
+    /// Nobody answered, and the rendezvous that the code names did not help.
+    #[error("no member of the mesh could be reached{}, nor found at the public rendezvous: {why}", listed(.tried))]
+    NoRendezvous {
+        /// Every address that was called.
+        tried: Vec<SocketAddr>,
+        /// Why not.
+        why: String,
+    },
     /// Somebody answered, but nobody who knows the invite.
     #[error(
         "the devices that answered{} do not know this invite; it may be of another mesh, or they have not heard of it \

@@ -17,15 +17,18 @@ use crate::swarm::tls;
 
 /// A handshake takes 1 round trip; 5 s covers a satellite link with two losses. As libp2p-quic.
 pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// A silent peer is gone after 10 s. As libp2p-quic.
-const IDLE_TIMEOUT_MS: u32 = 10_000;
-/// Keeps NAT mappings open (the shortest seen in the wild is about 15 s). As libp2p-quic.
-const KEEP_ALIVE: Duration = Duration::from_secs(5);
+/// A silent peer is gone after 30 s: a keep-alive and ten seconds of repeating it. A process that was killed and comes
+/// back says so at once (see [`ResetKey`]), and the dataplane finds dead paths by itself, so this is for machines that
+/// lost power.
+const IDLE_TIMEOUT_MS: u32 = 30_000;
+/// Keeps NAT mappings open: routers forget UDP after 30 s at the earliest, RFC 4787 asks for 2 min. Only the side that
+/// called does it, since the other gets packets that way as well: 0.6 MB a day.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// Quinn's default of 333 ms makes the first retransmission wait 1 s, which hole punching always hits; with 50 ms it
 /// waits 150 ms. Only the first packets use it, then the measured round trip counts.
 const INITIAL_RTT: Duration = Duration::from_millis(50);
-/// Streams a peer may have open at once: a handful of protocols with a few requests each.
-const MAX_STREAMS: u32 = 64;
+/// Streams a peer may have open at once: a handful of protocols with a few requests each, and 64 circuits to others.
+const MAX_STREAMS: u32 = 128;
 /// Bytes a peer may have in flight on one stream, and on all: our largest message is below 2 MiB.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
@@ -50,29 +53,18 @@ pub(super) fn build(keypair: &Keypair) -> Result<Configs, Error> {
     let client = QuicClientConfig::try_from(tls.client).map_err(|error| Error::Tls(error.to_string()))?;
     let server = QuicServerConfig::try_from(tls.server).map_err(|error| Error::Tls(error.to_string()))?;
 
-    let mut transport = quinn::TransportConfig::default();
-    transport
-        .max_concurrent_uni_streams(0u32.into())
-        .max_concurrent_bidi_streams(MAX_STREAMS.into())
-        .datagram_receive_buffer_size(None)
-        .keep_alive_interval(Some(KEEP_ALIVE))
-        .max_idle_timeout(Some(VarInt::from_u32(IDLE_TIMEOUT_MS).into()))
-        .allow_spin(false)
-        .initial_rtt(INITIAL_RTT)
-        .stream_receive_window(STREAM_WINDOW.into())
-        .receive_window(CONNECTION_WINDOW.into())
-        .send_window(u64::from(CONNECTION_WINDOW));
-    let transport = Arc::new(transport);
+    let mut calling = transport();
+    calling.keep_alive_interval(Some(KEEP_ALIVE));
 
     let mut server = quinn::ServerConfig::with_crypto(Arc::new(server));
     server
-        .transport_config(Arc::clone(&transport))
+        .transport_config(Arc::new(transport()))
         .migration(true)
         .max_incoming(MAX_INCOMING)
         .incoming_buffer_size(INCOMING_BUFFER)
         .incoming_buffer_size_total(INCOMING_BUFFER_TOTAL);
     let mut client = quinn::ClientConfig::new(Arc::new(client));
-    client.transport_config(transport);
+    client.transport_config(Arc::new(calling));
 
     let secret = keypair.derive_secret(b"warren quic v1").map(Zeroizing::new).unwrap_or_default();
     let reset_key = ResetKey(Zeroizing::new(blake3::derive_key("warren quic reset v1", secret.as_slice())));
@@ -85,6 +77,23 @@ pub(super) fn build(keypair: &Keypair) -> Result<Configs, Error> {
         .grease_quic_bit(false);
 
     Ok(Configs { endpoint, server, client })
+}
+
+/// What both sides of a connection have in common. Quinn's search for the MTU of the path stays on: the shared socket does not
+/// let datagrams be fragmented.
+fn transport() -> quinn::TransportConfig {
+    let mut transport = quinn::TransportConfig::default();
+    transport
+        .max_concurrent_uni_streams(0u32.into())
+        .max_concurrent_bidi_streams(MAX_STREAMS.into())
+        .datagram_receive_buffer_size(None)
+        .max_idle_timeout(Some(VarInt::from_u32(IDLE_TIMEOUT_MS).into()))
+        .allow_spin(false)
+        .initial_rtt(INITIAL_RTT)
+        .stream_receive_window(STREAM_WINDOW.into())
+        .receive_window(CONNECTION_WINDOW.into())
+        .send_window(u64::from(CONNECTION_WINDOW));
+    transport
 }
 
 /// Signs stateless reset tokens.

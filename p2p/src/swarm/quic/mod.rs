@@ -17,6 +17,7 @@
 mod address;
 mod config;
 mod connection;
+mod dial_back;
 mod listener;
 mod socket;
 mod stream;
@@ -25,6 +26,7 @@ mod transport;
 pub(crate) use address::{from_multiaddr, ip, to_multiaddr};
 #[cfg(test)]
 use connection::Connection;
+pub(crate) use dial_back::is_reachable;
 pub(crate) use transport::{Closer, Transport};
 
 use std::{io, net::SocketAddr};

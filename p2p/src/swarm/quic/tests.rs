@@ -121,7 +121,7 @@ async fn a_dropped_transport_tells_its_peers_at_once() {
     let dial = client.dial(to_multiaddr(address), OPTS).unwrap();
     let ((_, mut served), _dialled) = futures::join!(accept(&mut server), dial);
     drop(client);
-    // Far below the idle timeout of 10 s.
+    // Far below the idle timeout of 30 s.
     let ended = tokio::time::timeout(Duration::from_secs(3), inbound(&mut served)).await.unwrap();
     assert!(ended.is_err());
 }

@@ -23,10 +23,12 @@ use crate::swarm::{
 /// A member's protocols without the node behind them: it is told nothing but what it asks for by lookup.
 fn bare(device: &Device, others: &[&Device]) -> Swarm<Behaviour> {
     let keypair = device.identity.libp2p_keypair();
+    let (circuits, relay_client) = libp2p::relay::client::new(keypair.public().to_peer_id());
+    let sockets = vec![Arc::clone(&socket())];
     let (transport, _) =
-        transport::build(&keypair, vec![Arc::clone(&socket())], TunnelAddresses::default()).unwrap();
+        transport::build(&keypair, sockets, TunnelAddresses::default(), Some(circuits)).unwrap();
     let mesh = others[0].handle().roster().borrow().mesh();
-    let mut behaviour = Behaviour::new(&keypair, &mesh, false, &Guests::default());
+    let mut behaviour = Behaviour::new(&keypair, &mesh, false, &Guests::default(), relay_client);
     behaviour.admit(others.iter().map(|other| (other.id().to_peer_id(), Standing::Member)).collect());
     let config =
         libp2p::swarm::Config::with_tokio_executor().with_idle_connection_timeout(Duration::from_secs(60));

@@ -19,7 +19,8 @@ use crate::{
     record::{Founding, Name, found},
     store::Store,
     swarm::{
-        Handle, JoinError, JoinSettings, JoinedMesh, Progress, Settings, driver::now, join, start_member,
+        Handle, JoinError, JoinSettings, JoinedMesh, Progress, Settings, driver::now, join, rendezvous,
+        start_member,
     },
 };
 
@@ -66,24 +67,84 @@ impl AsyncUdpSocket for Closed {
     }
 }
 
+/// A socket in front of which a router drops what goes to some addresses.
+#[derive(Debug)]
+pub(crate) struct Walled {
+    socket: Arc<dyn AsyncUdpSocket>,
+    wall: Wall,
+}
+
+/// What it drops; clones are one wall.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wall(Arc<std::sync::Mutex<BTreeSet<SocketAddr>>>);
+
+impl Wall {
+    pub(crate) fn block(&self, address: SocketAddr) {
+        self.0.lock().unwrap().insert(address);
+    }
+
+    pub(crate) fn open(&self) {
+        self.0.lock().unwrap().clear();
+    }
+}
+
+impl AsyncUdpSocket for Walled {
+    fn create_io_poller(self: Arc<Self>) -> std::pin::Pin<Box<dyn quinn::UdpPoller>> {
+        Arc::clone(&self.socket).create_io_poller()
+    }
+
+    fn try_send(&self, transmit: &quinn::udp::Transmit<'_>) -> std::io::Result<()> {
+        if self.wall.0.lock().unwrap().contains(&transmit.destination) {
+            return Ok(());
+        }
+        self.socket.try_send(transmit)
+    }
+
+    fn poll_recv(
+        &self,
+        cx: &mut std::task::Context<'_>,
+        bufs: &mut [std::io::IoSliceMut<'_>],
+        meta: &mut [quinn::udp::RecvMeta],
+    ) -> std::task::Poll<std::io::Result<usize>> {
+        self.socket.poll_recv(cx, bufs, meta)
+    }
+
+    fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+}
+
 /// A device that may be running.
 pub(crate) struct Device {
     pub(crate) identity: Identity,
     pub(crate) socket: Arc<dyn AsyncUdpSocket>,
     pub(crate) directory: TempDir,
     udp: bool,
+    tcp: bool,
+    pub(crate) wall: Wall,
     pub(crate) running: Option<(Handle, mpsc::Receiver<Event>)>,
+    /// Where to meet in public.
+    pub(crate) rendezvous: Option<rendezvous::Config>,
 }
 
 impl Device {
     pub(crate) fn new(seed: u8) -> Self {
+        let wall = Wall::default();
         Self {
             identity: identity(seed),
-            socket: socket(),
+            socket: Arc::new(Walled { socket: socket(), wall: wall.clone() }),
             directory: tempfile::tempdir().unwrap(),
             udp: true,
+            tcp: true,
+            wall,
             running: None,
+            rendezvous: None,
         }
+    }
+
+    /// A device without TCP, and with a wall between it and another.
+    pub(crate) fn walled(seed: u8) -> Self {
+        Self { tcp: false, ..Self::new(seed) }
     }
 
     /// As if a firewall let no UDP through.
@@ -156,9 +217,10 @@ impl Device {
         let settings = Settings {
             identity: self.identity.clone(),
             sockets: self.sockets(),
-            tcp_port: self.udp.then(|| self.address().port()),
+            tcp_ports: (self.udp && self.tcp).then(|| self.address().port()).into_iter().collect(),
             mdns: false,
             tunnel: BTreeSet::new(),
+            rendezvous: self.rendezvous.clone(),
         };
         self.running = Some(start_member(settings, store, log).unwrap());
     }
@@ -231,6 +293,7 @@ impl Device {
             mdns: false,
             tunnel: BTreeSet::new(),
             patience,
+            rendezvous: self.rendezvous.clone(),
         };
         let (progress, told) = mpsc::channel(8);
         (join(settings, progress).await, told)

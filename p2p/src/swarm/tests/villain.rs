@@ -82,7 +82,8 @@ impl Villain {
     pub(crate) fn new(identity: &Identity, mesh: &MeshId, protocol: &str) -> Self {
         let keypair = identity.libp2p_keypair();
         let (transport, _) =
-            transport::build(&keypair, vec![Arc::clone(&socket())], TunnelAddresses::default()).unwrap();
+            transport::build(&keypair, vec![Arc::clone(&socket())], TunnelAddresses::default(), None)
+                .unwrap();
         let protocol = format!("/warren/{}/{protocol}/1", mesh.short());
         let behaviour = request_response::Behaviour::with_codec(
             Raw,

@@ -141,7 +141,7 @@ fn idle_peers_with_a_direct_path_are_kept_alive_and_no_more() {
     let mut network = Network::new(9);
     let hosts: Vec<HostId> = (0..21)
         .map(|_| {
-            let home = network.add_realm(INTERNET, HOME);
+            let home = network.add_realm(INTERNET, Behaviour::PORT_RESTRICTED);
             network.add_host(home)
         })
         .collect();

@@ -1,0 +1,106 @@
+//! Calling members: at which addresses, by QUIC or TCP too, and what becomes of it.
+
+use std::net::SocketAddr;
+
+use super::{Node, Now, Output};
+use crate::{
+    discovery::{DialBudget, Taken},
+    identity::DeviceId,
+};
+
+/// So many calls by QUIC have failed before TCP is tried, where QUIC has worked with somebody else.
+const BEFORE_TCP: u32 = 3;
+
+impl Node {
+    /// No address of the peer answered.
+    pub fn handle_dial_failed(&mut self, peer: DeviceId, now: Now) {
+        match self.sessions.get(&peer) {
+            Some(session) if !session.links.is_empty() => self.plan.handle_connected(&peer),
+            Some(_) => self.plan.handle_failed(&peer, now.instant),
+            None => {
+                self.plan.handle_failed(&peer, now.instant);
+                self.outputs.push_back(Output::Lookup(peer));
+            }
+        }
+    }
+
+    /// The daemon knows that the network of this machine changed. Whoever is not connected is called, and so is whoever
+    /// is connected in a way that cannot follow us to another address: it would take the idle timeout to notice.
+    pub fn handle_network_changed(&mut self, now: Now) {
+        self.plan.handle_network_changed(now.instant);
+        self.udp_works = false;
+        self.budget = DialBudget::new(now.instant);
+        self.forget_reach(now);
+        let stuck = self.sessions.iter().filter(|(_, session)| session.is_stuck(now.instant));
+        for peer in stuck.map(|(peer, _)| *peer).collect::<Vec<_>>() {
+            let addresses = self.callable_addresses(&peer);
+            if self.roster().is_member(&peer) && !addresses.is_empty() {
+                self.outputs.push_back(Output::Dial { peer, streams: addresses.clone(), addresses });
+            }
+        }
+    }
+
+    /// A call was answered: it has cost the router nothing.
+    pub(super) fn call_answered(&mut self, peer: &DeviceId, udp: bool) {
+        self.udp_works |= udp;
+        if let Some(taken) = self.calls.remove(peer) {
+            self.budget.give_back(taken);
+        }
+    }
+
+    /// Where to call a member, best first.
+    fn callable_addresses(&self, peer: &DeviceId) -> Vec<SocketAddr> {
+        let mut addresses = self.book.addresses(peer);
+        addresses.retain(|address| !self.inside_tunnel(&address.ip()));
+        addresses
+    }
+
+    /// The next call that is due and that the budget allows.
+    pub(super) fn next_call(&mut self, now: Now) -> Option<Output> {
+        loop {
+            let due = self.plan.due(now.instant);
+            let urgent =
+                |peer: &&DeviceId| self.interests.contains_key(peer) || self.sessions.contains_key(peer);
+            let pressing = due.iter().find(urgent).copied();
+            let peer = pressing.or_else(|| due.first().copied())?;
+            let mut addresses = self.callable_addresses(&peer);
+            if self.conduct.is_cut_off(&peer) {
+                self.plan.begin(&peer, now.instant);
+                self.plan.handle_failed(&peer, now.instant);
+                continue;
+            }
+            if addresses.is_empty() {
+                self.plan.begin(&peer, now.instant);
+                self.plan.handle_failed(&peer, now.instant);
+                self.call_through(peer, now.instant);
+                if !self.sessions.is_empty() {
+                    return Some(Output::Lookup(peer));
+                }
+                continue;
+            }
+            let share = self.budget.share(due.len(), pressing.is_some(), now.instant);
+            if share == 0 {
+                return None;
+            }
+            let failures = self.plan.failures(&peer);
+            self.plan.begin(&peer, now.instant);
+            // Not all of them: then others each time.
+            let share = (share as usize).min(addresses.len());
+            let turn = (failures as usize).saturating_mul(share) % addresses.len();
+            addresses.rotate_left(turn);
+            addresses.truncate(share);
+            let wanted = if self.udp_works && failures < BEFORE_TCP { 0 } else { share };
+            let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+            let taken = self.budget.take(count(share), count(wanted), now.instant);
+            let Taken { streams, .. } = self.remember_call(peer, taken);
+            let streams = addresses.iter().take(streams as usize).copied().collect();
+            self.call_through(peer, now.instant + super::relaying::CIRCUIT_AFTER);
+            return Some(Output::Dial { peer, addresses, streams });
+        }
+    }
+
+    fn remember_call(&mut self, peer: DeviceId, taken: Taken) -> Taken {
+        self.calls.insert(peer, taken);
+        taken
+    }
+}
