@@ -211,12 +211,14 @@ impl Node {
         let (first, direct) = (session.is_over(), !session.links.is_empty());
         let circuits = session.circuits.keys().copied();
         let closing: BTreeSet<_> = session.supersede(now.instant).into_iter().chain(circuits).collect();
+        let replaces = !closing.is_empty();
         self.outputs.extend(closing.into_iter().map(Output::Close));
         let callable = dialled || udp;
         let movable = dialled && udp;
         let since = now.instant;
         session.links.insert(key, Link { address, since, dialled, callable, movable, udp });
-        if !direct {
+        if !direct || replaces {
+            // A stream ends with the connection that it is on.
             session.stream_at = Some(now.instant + STREAM_AFTER);
         }
         // A TCP peer calls from a port of its own choosing, where nobody answers.
@@ -337,8 +339,8 @@ impl Node {
         let budget = self.budget.ready_at();
         let dial = dial.map(|(at, timer)| (at.max(budget), timer));
         let circuit = self.relaying.next_call().map(|at| (at, Timer::Circuit));
-        let streams = self.sessions.values().filter(|session| session.needs_stream());
-        let streams = streams.filter_map(|session| session.stream_at);
+        let streams = self.sessions.iter().filter(|(peer, session)| session.needs_stream(self.own < **peer));
+        let streams = streams.filter_map(|(_, session)| session.stream_at);
         let agreements = self.ends.poll_timeout().into_iter().chain(self.middle.poll_timeout());
         let relaying = self
             .relaying

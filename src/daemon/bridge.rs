@@ -23,9 +23,10 @@ use warren_dataplane::wg::{PrivateKey, PublicKey};
 use warren_p2p::identity::DeviceId;
 use warren_p2p::membership::Member;
 use warren_p2p::record::Grants;
+use warren_p2p::signal::NatKind;
 use warren_p2p::swarm::socket::AsyncUdpSocket;
 
-use self::convert::{pair, rules, view};
+use self::convert::{nat, pair, rules, view};
 use self::socket::QuicSocket;
 use super::{ports, refusals};
 use crate::config::Port;
@@ -51,6 +52,7 @@ struct Peer {
     name: String,
     /// What the member itself says, and where its control connections come from.
     told: Vec<SocketAddr>,
+    nat: NatKind,
     connected: Vec<SocketAddr>,
 }
 
@@ -187,6 +189,7 @@ impl Bridge {
             config: config.clone(),
             name: member.name.to_string(),
             told: Vec::new(),
+            nat: NatKind::Unknown,
             connected: Vec::new(),
         });
         peer.config = config;
@@ -211,9 +214,15 @@ impl Bridge {
         self.command(command).await
     }
 
-    /// The addresses a member says it may be reached at.
-    pub(super) async fn set_candidates(&mut self, device: &DeviceId, addresses: Vec<SocketAddr>) {
+    /// The addresses a member says it may be reached at, and the NAT it says it is behind.
+    pub(super) async fn set_candidates(
+        &mut self,
+        device: &DeviceId,
+        addresses: Vec<SocketAddr>,
+        nat: NatKind,
+    ) {
         if let Some(peer) = self.peers.get_mut(device) {
+            peer.nat = nat;
             peer.told = addresses;
             self.send_candidates(device).await;
         }
@@ -234,10 +243,17 @@ impl Bridge {
     async fn send_candidates(&self, device: &DeviceId) {
         let Some(peer) = self.peers.get(device) else { return };
         let candidates = peer.connected.iter().chain(&peer.told).copied().collect();
-        let nat = warren_dataplane::path::Nat::Unknown;
+        let nat = nat(peer.nat);
         let command = Command::SetCandidates { peer: peer.config.key, candidates, nat };
         if let Err(failure) = self.command(command).await {
             tracing::warn!(%failure, "the dataplane did not take a peer's addresses");
+        }
+    }
+
+    /// What our own NAT turned out to be.
+    pub(super) async fn set_nat(&self, kind: NatKind) {
+        if let Err(failure) = self.command(Command::SetNat(nat(kind))).await {
+            tracing::debug!(%failure, "the dataplane does not know our NAT");
         }
     }
 

@@ -222,7 +222,9 @@ impl Core {
             Event::Reachable { address, reachable } => {
                 session.heard.reachable.insert(address, reachable);
             }
-            Event::Candidates { peer, addresses, .. } => self.bridge.set_candidates(&peer, addresses).await,
+            Event::Candidates { peer, addresses, nat } => {
+                self.bridge.set_candidates(&peer, addresses, nat).await;
+            }
             Event::Observed { by, address } => self.observed(by, address).await,
             Event::RelaySession { peer, relay, session } => {
                 self.bridge.add_relay(&peer, &relay, session).await;

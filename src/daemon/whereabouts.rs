@@ -49,6 +49,7 @@ impl Core {
     pub(super) async fn announce(&mut self) {
         if let Some(session) = &self.session {
             session.announce(self.addresses()).await;
+            self.bridge.set_nat(session.nat.main_kind().into()).await;
         }
         self.changed();
     }

@@ -82,12 +82,6 @@ pub(crate) fn expected(one: Kind, other: Kind) -> Way {
     way.unwrap_or_else(|| panic!("grid.txt does not say how {one} meets {other}"))
 }
 
-/// Every pair of kinds, once.
-pub(crate) fn pairs() -> Vec<(Kind, Kind)> {
-    let all = Kind::ALL;
-    (0..all.len()).flat_map(|row| (row..all.len()).map(move |column| (all[row], all[column]))).collect()
-}
-
 /// Lets two members meet and watches until they have met as expected for `quiet`, or `limit` has passed.
 #[expect(clippy::disallowed_methods, reason = "a test bench lives in real time")]
 pub(crate) fn meet(

@@ -48,7 +48,9 @@ fn cell(one: Kind, other: Kind) {
     let meeting = meet(warren, (one, other), Weather::default(), LIMIT, quiet);
     println!(
         "{one} x {other}: first reply {:.3?}, settled {:.3?}: {}",
-        meeting.first, meeting.settled, meeting.path
+        meeting.first,
+        meeting.settled,
+        meeting.history.join(" > ")
     );
     assert!(meeting.first.is_some(), "no reply: {meeting:?}");
     assert_eq!(meeting.path, way.word(), "{meeting:?}");

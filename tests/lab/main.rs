@@ -106,6 +106,7 @@ fn main() -> ExitCode {
             what_is_allowed_already_is_said_to_be;
         trespassing:
             no_packet_goes_to_anybody_but_peers
+            members_behind_routers_send_to_members_only
             a_member_cannot_speak_in_anothers_name;
         surviving:
             a_download_survives_an_address_change

@@ -1,6 +1,6 @@
 //! What must not happen: packets to strangers, packets from strangers.
 
-use warren_netns::{Machine, until};
+use warren_netns::{Kind, Machine, until};
 
 use crate::mesh::{MEET, STOP, agree, found, invite, join, own, reach_each_other, reaches, restart, world};
 
@@ -50,6 +50,43 @@ pub(crate) fn no_packet_goes_to_anybody_but_peers() {
     // The watch would have seen it.
     let _ = nas.run("ping", &["-c", "1", "-W", "1", "192.0.2.1"]);
     assert_eq!(strangers(&nas), 1);
+}
+
+pub(crate) fn members_behind_routers_send_to_members_only() {
+    let world = world();
+    let street = world.public("street");
+    let homes = [world.behind("home", Kind::Symmetric), world.behind("flat", Kind::Upnp)];
+    let founder = world.machine("founder", &street);
+    let machines = [world.machine("a", &homes[0]), world.machine("b", &homes[1])];
+    // Wherever a member says it is: outside, at its router, on its own network.
+    let places = [
+        homes[0].public_ipv4(),
+        homes[1].public_ipv4(),
+        founder.ipv4(),
+        machines[0].ipv4(),
+        machines[1].ipv4(),
+    ];
+    let friends: Vec<String> = places.iter().flatten().map(ToString::to_string).collect();
+    for home in &homes {
+        home.nft(&format!(
+            "table inet watch {{ chain forward {{ type filter hook forward priority -20;
+                oifname \"ix\" ip daddr != {{ {} }} counter; }}; }}",
+            friends.join(", ")
+        ));
+    }
+    let _founder = found(&founder);
+    let code = invite(&founder, &["--uses", "2"]);
+    let _members = [&machines[0], &machines[1]].map(|machine| join(machine, &code));
+    for machine in &machines {
+        reaches(machine, &founder);
+    }
+    // Both try for as long as they would.
+    let address = own(&machines[1], "ipv4");
+    let _ = machines[0].run("ping", &["-n", "-q", "-c", "50", "-i", "0.2", &address]);
+    for home in &homes {
+        let listing = home.shell("nft list table inet watch");
+        assert!(listing.contains("counter packets 0 "), "{} sends to strangers:\n{listing}", home.name());
+    }
 }
 
 pub(crate) fn a_member_cannot_speak_in_anothers_name() {

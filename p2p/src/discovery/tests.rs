@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{AddressBook, DialPlan, Presence, Presences, Source, neighbours};
+use super::{AddressBook, DialBudget, DialPlan, Presence, Presences, Source, neighbours};
 use crate::{
     identity::{DeviceId, Identity},
     record::{MeshId, Timestamp, Verified},
@@ -222,4 +222,48 @@ fn made_up_addresses_do_not_crowd_out_what_a_device_says_itself() {
     let addresses = book.addresses(&device(1));
     assert!(addresses.contains(&address(1)) && addresses.contains(&address(2)), "{addresses:?}");
     assert!(addresses.contains(&address(59)), "the latest is tried all the same");
+}
+
+#[test]
+fn a_presence_names_at_most_two_relays_and_whoever_names_more_is_refused() {
+    let mesh = MeshId::from_bytes([1; 32]);
+    let presence = |relays: u32, addresses: u8| Presence {
+        mesh,
+        device: device(1),
+        issued_at: at(0),
+        addresses: (0..addresses).map(address).collect(),
+        relays: (10..10 + relays).map(device).collect(),
+    };
+    let full = Verified::sign(presence(2, 16), &identity(1)).unwrap();
+    assert!(Verified::<Presence>::from_bytes(full.bytes()).is_ok());
+    assert!(Verified::sign(presence(3, 0), &identity(1)).is_err());
+    assert!(Verified::sign(presence(0, 17), &identity(1)).is_err());
+    let relays = (10..20).map(device).collect();
+    let own = Presences::own(&identity(1), mesh, Vec::new(), relays, at(0)).unwrap();
+    assert_eq!(own.value().relays.len(), 2, "we keep to it");
+    let mut presences = Presences::default();
+    presences.insert(&own, &mesh, at(0));
+    assert_eq!(presences.relays(&device(1)), [device(10), device(11)]);
+    assert!(presences.relays(&device(2)).is_empty());
+}
+
+#[test]
+fn calls_that_are_answered_cost_nothing_and_the_rest_wait_for_their_turn() {
+    let now = start();
+    let mut budget = DialBudget::new(now);
+    assert_eq!(budget.share(4, false, now), 8);
+    for _ in 0..100 {
+        let taken = budget.take(8, 8, now);
+        assert_eq!(taken.streams, 8);
+        budget.give_back(taken);
+    }
+    budget.take(32, 8, now);
+    assert_eq!(budget.share(1, false, now), 0);
+    assert_eq!(budget.share(1, true, now), 8, "somebody waits for it");
+    assert_eq!(budget.take(1, 1, now).streams, 0);
+    let ready = budget.ready_at();
+    assert_eq!(budget.share(1, false, ready), 1);
+    assert!(ready - now <= Duration::from_secs(7));
+    let rested = now + Duration::from_secs(3600);
+    assert_eq!(budget.share(1, false, rested), 6, "no second burst");
 }

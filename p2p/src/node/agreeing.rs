@@ -17,10 +17,10 @@ impl Node {
     }
 
     /// There is a better way to a member than through others, or nothing to say to it.
-    pub fn relay_unneeded(&mut self, peer: DeviceId) {
+    pub fn relay_unneeded(&mut self, peer: DeviceId, now: Now) {
         let mut out = Vec::new();
         self.ends.unneeded(&peer, &mut out);
-        self.carry_out_relaying(out);
+        self.carry_out_relaying(out, now);
     }
 
     /// A member says something about relaying.
@@ -29,7 +29,7 @@ impl Node {
             return;
         }
         let paces = self.paces.entry(from).or_insert_with(|| Paces::new(now.instant));
-        if paces.relaying.take(now.instant).is_err() {
+        if paces.relaying_theirs.take(now.instant).is_err() {
             return self.handle_violation(from, "wishes for relaying without end", now);
         }
         let mut out = Vec::new();
@@ -45,6 +45,9 @@ impl Node {
                     at,
                     &mut out,
                 );
+            }
+            Message::Offer { .. } if !self.may_offer(&from) => {
+                tracing::debug!(from = %from.short(), "an offer to relay by one that does not");
             }
             Message::Offer { peer, session } => {
                 let roster = self.log.roster();
@@ -63,7 +66,7 @@ impl Node {
                     || self.ends.closed(from, session, at, &mut out);
             }
         }
-        self.carry_out_relaying(out);
+        self.carry_out_relaying(out, now);
         self.review_sessions(now);
     }
 
@@ -72,7 +75,7 @@ impl Node {
         let mut out = Vec::new();
         self.middle.connected(peer, now.instant, &mut out);
         self.ends.connected(&peer, now.instant);
-        self.carry_out_relaying(out);
+        self.carry_out_relaying(out, now);
         self.review_sessions(now);
     }
 
@@ -95,7 +98,7 @@ impl Node {
         );
         self.ends
             .retain(|peer| !out_ourselves && roster.is_member(peer) && roster.sees(&own, peer), &mut out);
-        self.carry_out_relaying(out);
+        self.carry_out_relaying(out, now);
         self.review_sessions(now);
     }
 
@@ -112,13 +115,14 @@ impl Node {
         let mut out = Vec::new();
         self.ends.review(&candidates, now.instant, &mut out);
         self.middle.timeout(now.instant, &mut out);
-        self.carry_out_relaying(out);
+        self.carry_out_relaying(out, now);
     }
 
     /// Opens streams of datagrams where only TCP gets through.
     pub(super) fn open_streams(&mut self, now: Now) {
+        let own = self.own;
         for (peer, session) in &mut self.sessions {
-            if session.needs_stream() && session.stream_at.is_some_and(|at| at <= now.instant) {
+            if session.needs_stream(own < *peer) && session.stream_at.is_some_and(|at| at <= now.instant) {
                 session.stream_at = None;
                 self.outputs.push_back(Output::OpenStream(*peer));
             }
@@ -128,7 +132,8 @@ impl Node {
     /// A stream of datagrams with a member ended, or could not be opened.
     pub fn handle_stream_ended(&mut self, peer: &DeviceId, now: Now) {
         if let Some(session) = self.sessions.get_mut(peer) {
-            session.stream_at = Some(now.instant + STREAM_AGAIN);
+            // Unless a new connection brings one sooner.
+            session.stream_at.get_or_insert(now.instant + STREAM_AGAIN);
         }
     }
 
@@ -139,18 +144,30 @@ impl Node {
         link.map(|link| link.address)
     }
 
+    /// Whoever relays has told us so; unless it has not told us anything yet.
+    fn may_offer(&self, relay: &DeviceId) -> bool {
+        self.sessions.get(relay).is_some_and(|session| session.relays || !session.greeted)
+    }
+
     fn is_direct(&self, peer: &DeviceId) -> bool {
         self.sessions.get(peer).is_some_and(|session| !session.links.is_empty())
     }
 
-    fn carry_out_relaying(&mut self, out: Vec<relay::Output>) {
+    fn carry_out_relaying(&mut self, out: Vec<relay::Output>, now: Now) {
         for output in out {
             self.outputs.push_back(match output {
-                relay::Output::Send(peer, message) if self.sessions.contains_key(&peer) => {
+                relay::Output::Send(peer, message) => {
+                    if !self.sessions.contains_key(&peer) {
+                        // It will ask again when it is back.
+                        continue;
+                    }
+                    let paces = self.paces.entry(peer).or_insert_with(|| Paces::new(now.instant));
+                    if paces.relaying_ours.take(now.instant).is_err() {
+                        // Counts as lost.
+                        continue;
+                    }
                     Output::Relaying { peer, message }
                 }
-                // It will ask again when it is back.
-                relay::Output::Send(..) => continue,
                 relay::Output::Begun { peer, relay, session } => {
                     Output::Event(Event::RelaySession { peer, relay, session })
                 }

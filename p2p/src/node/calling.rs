@@ -80,7 +80,7 @@ impl Node {
                 self.plan.begin(&peer, now.instant);
                 self.plan.handle_failed(&peer, now.instant);
                 self.call_through(peer, now.instant);
-                if !self.sessions.is_empty() && self.is_worth_a_lookup(&peer) {
+                if self.is_worth_a_lookup(&peer) {
                     return Some(Output::Lookup(peer));
                 }
                 continue;
@@ -106,10 +106,11 @@ impl Node {
         }
     }
 
-    /// Everybody connected is asked, so not after each call: at first, and once an hour.
+    /// Everybody connected is asked, so not after each call: at first, and once an hour. Whoever is connected with nobody
+    /// has only the rendezvous, which keeps its own pace.
     fn is_worth_a_lookup(&self, peer: &DeviceId) -> bool {
         let failures = self.plan.failures(peer);
-        failures <= LOOKUPS || failures.is_multiple_of(CALLS_AN_HOUR)
+        self.sessions.is_empty() || failures <= LOOKUPS || failures.is_multiple_of(CALLS_AN_HOUR)
     }
 
     fn remember_call(&mut self, peer: DeviceId, taken: Taken) -> Taken {

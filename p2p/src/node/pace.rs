@@ -19,7 +19,9 @@ const OBSERVATIONS: (u32, u32) = (10, 1);
 const TESTS: (u32, f64) = (3, 0.05);
 
 /// What a peer may say about relaying at once and each second: it renews a session of each of its peers every four minutes.
-const RELAYING: (u32, u32) = (256, 8);
+const RELAYING_THEIRS: (u32, u32) = (256, 8);
+/// What we say about it at once and each second, whatever others ask us for. More is not said: all of it is said again.
+const RELAYING_OURS: (u32, u32) = (128, 4);
 
 /// A bucket of tokens that fills with time.
 #[derive(Debug)]
@@ -62,7 +64,8 @@ pub(super) struct Paces {
     pub(super) greetings_theirs: Pace,
     pub(super) observations: Pace,
     pub(super) tests: Pace,
-    pub(super) relaying: Pace,
+    pub(super) relaying_ours: Pace,
+    pub(super) relaying_theirs: Pace,
 }
 
 impl Paces {
@@ -73,7 +76,8 @@ impl Paces {
             greetings_theirs: Pace::new(GREETINGS_THEIRS, now),
             observations: Pace::new(OBSERVATIONS, now),
             tests: Pace::slow(TESTS, now),
-            relaying: Pace::new(RELAYING, now),
+            relaying_ours: Pace::new(RELAYING_OURS, now),
+            relaying_theirs: Pace::new(RELAYING_THEIRS, now),
         }
     }
 }

@@ -119,10 +119,12 @@ impl Session {
         links.chain(circuits).filter(|(_, since)| old(*since)).map(|(key, _)| key).collect()
     }
 
-    /// Whether the only connections are TCP, and we called: then a stream of datagrams is ours to open.
-    pub(super) fn needs_stream(&self) -> bool {
-        let called = self.links.values().any(|link| link.callable && !link.udp);
-        called && self.links.values().all(|link| !link.udp)
+    /// Whether the only connections are TCP, and we called: then a stream of datagrams is ours to open. When both called,
+    /// one of the two leads: two streams that replace each other would end both.
+    pub(super) fn needs_stream(&self, leads: bool) -> bool {
+        let called = self.links.values().any(|link| link.callable);
+        let was_called = self.links.values().any(|link| !link.callable);
+        called && (leads || !was_called) && self.links.values().all(|link| !link.udp)
     }
 
     /// Nothing connects us any more.

@@ -160,6 +160,7 @@ impl Node {
             self.keep_reservations(now);
             if hello.relay {
                 self.relay_came(now);
+                self.review_sessions(now);
             }
         }
         if first && relayed {

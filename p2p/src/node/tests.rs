@@ -1,5 +1,6 @@
 //! Nodes without sockets, clocks or disks.
 
+mod agreeing;
 mod conduct;
 mod relaying;
 mod rendezvous;

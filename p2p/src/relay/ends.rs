@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Message, Output, Session, Why, middle::AWAY};
+use super::{
+    Message, Output, Session, Why,
+    middle::{AWAY, UNWANTED},
+};
 use crate::identity::DeviceId;
 
 /// Relays for one peer: the one in use, and one that is warm.
@@ -22,7 +25,7 @@ const SILENT: Duration = Duration::from_secs(10);
 const ABSENT: Duration = Duration::from_secs(5);
 /// nor one that said no.
 const REFUSED: Duration = Duration::from_secs(60);
-/// How often a relay is told that we go on wanting it.
+/// How often a relay is told that we go on wanting it. Whoever does not want it leaves that to the other end.
 const RENEW: Duration = Duration::from_secs(240);
 
 /// A relay as the choice sees it: connected directly, and willing.
@@ -48,6 +51,7 @@ pub struct Offered {
 #[derive(Debug)]
 struct Held {
     session: Session,
+    /// When we last asked for it, or were offered it.
     renewed: Instant,
     away: Option<Instant>,
 }
@@ -113,7 +117,7 @@ impl Ends {
         let wish = self.wishes.get(&peer);
         let held = wish.and_then(|wish| wish.held.get(&relay));
         let full = held.is_none() && (all >= ALL || wish.is_some_and(|wish| wish.held.len() >= PER_PEER));
-        if !known || relay == peer || full {
+        if !known || relay == peer || full || self.is_taken(session, &peer, &relay) {
             let why = if full { Why::Full } else { Why::Unknown };
             return out.push(Output::Send(relay, Message::Refuse { peer, why }));
         }
@@ -127,6 +131,16 @@ impl Ends {
             None => {}
         }
         out.push(Output::Begun { peer, relay, session });
+    }
+
+    /// Whether a number stands for another peer or relay already. Numbers are 64 random bits: somebody repeats what it
+    /// was told, to lead packets astray.
+    fn is_taken(&self, session: Session, peer: &DeviceId, relay: &DeviceId) -> bool {
+        let held = |(other, wish): (&DeviceId, &Wish)| {
+            let mut held = wish.held.iter();
+            held.any(|(by, held)| held.session == session && (other != peer || by != relay))
+        };
+        self.wishes.iter().any(held)
     }
 
     /// A relay says no.
@@ -199,8 +213,14 @@ impl Ends {
             for (relay, held) in wish.held.extract_if(.., |_, held| away(held)) {
                 out.push(Output::Ended { peer: *peer, relay, session: held.session });
             }
+            // The other end wants it no more, and word of that was lost.
+            let unwanted = |held: &Held| !wish.ours && held.renewed + UNWANTED <= now;
+            for (relay, held) in wish.held.extract_if(.., |_, held| unwanted(held)) {
+                out.push(Output::Send(relay, Message::Close { session: held.session }));
+                out.push(Output::Ended { peer: *peer, relay, session: held.session });
+            }
             for (relay, held) in &mut wish.held {
-                if held.away.is_none() && held.renewed + RENEW <= now {
+                if wish.ours && held.away.is_none() && held.renewed + RENEW <= now {
                     held.renewed = now;
                     out.push(Output::Send(*relay, Message::Open { peer: *peer }));
                 }
@@ -236,7 +256,8 @@ impl Ends {
         let of = |wish: &Wish| {
             let held = wish.held.values().map(|held| match held.away {
                 Some(since) => since + AWAY,
-                None => held.renewed + RENEW,
+                None if wish.ours => held.renewed + RENEW,
+                None => held.renewed + UNWANTED,
             });
             let short = wish.ours && wish.held.values().filter(|held| held.away.is_none()).count() < RELAYS;
             let asked = wish

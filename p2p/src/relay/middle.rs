@@ -15,7 +15,7 @@ const ALL: usize = 1024;
 /// An offer that is not taken up by then is void. The asker asks another relay after a second.
 const OFFER: Duration = Duration::from_secs(10);
 /// A session that neither end asks for any more ends after this time; they ask every four minutes.
-const UNWANTED: Duration = Duration::from_secs(600);
+pub(super) const UNWANTED: Duration = Duration::from_secs(600);
 /// An end may be away for so long: a restart, a change of network.
 pub(super) const AWAY: Duration = Duration::from_secs(60);
 /// The same offer is not repeated to an end more often than this.

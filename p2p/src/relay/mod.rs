@@ -15,7 +15,12 @@
 //! asked first: a second Open gets the same one. Nothing is forwarded before all three agreed, so nobody can be
 //! made to carry, or to receive, what it did not ask for. A session ends when an end closes it, when it is a member
 //! no more or may not see the other (at once), when the relay stops relaying, when an end has been without a control
-//! connection to the relay for a minute, and when neither end has asked for it for ten.
+//! connection to the relay for a minute, and when neither end has asked for it for ten. An end that did not ask for it keeps
+//! it only as long as the other does.
+//!
+//! Members can lie. An offer counts only from one that says it relays, for a member that we see, and under a number that
+//! we have not yet; a relay hands numbers to nobody but the two ends. Whoever says too much is cut off, and since others
+//! can make a relay speak, a node says at most half of what it bears itself: the rest counts as lost.
 //!
 //! [`Middle`] is the relay's side, [`Ends`] that of the two others: which relays to ask, and how many to keep. What
 //! the datagrams look like is the dataplane's business; it gets the session's number and whose it is.

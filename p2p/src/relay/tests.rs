@@ -1,5 +1,7 @@
 //! Three members, and whoever else there is, on virtual time: messages arrive, get lost, or lie.
 
+mod liars;
+
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     time::{Duration, Instant},
@@ -346,7 +348,12 @@ fn offers_are_taken_of_members_only_and_not_without_end() {
     assert_eq!(out, [Output::Send(a, Message::Refuse { peer: device(B), why: Why::Unknown })]);
     out.clear();
     for number in 10..30 {
-        ends.offer(Offered { relay: device(number), peer: a, session: 1 }, true, start(), &mut out);
+        ends.offer(
+            Offered { relay: device(number), peer: a, session: number.into() },
+            true,
+            start(),
+            &mut out,
+        );
     }
     let begun = out.iter().filter(|output| matches!(output, Output::Begun { .. })).count();
     assert_eq!(begun, 4);

@@ -108,6 +108,13 @@ impl Streams {
         }
     }
 
+    /// Ends the streams with whoever is no member any more.
+    pub(super) fn retain(&mut self, may: impl Fn(&DeviceId) -> bool) {
+        for (_, (_, task)) in self.carrying.extract_if(.., |peer, _| !may(peer)) {
+            task.abort();
+        }
+    }
+
     /// The next thing that happens. Safe to drop half-way.
     pub(super) async fn next(&mut self) -> Happened {
         loop {

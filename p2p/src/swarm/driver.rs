@@ -5,7 +5,7 @@ mod reach;
 mod relaying;
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -95,6 +95,8 @@ pub(super) struct Driver {
     /// The relays that we listen through.
     pub(super) reservations: HashMap<ListenerId, DeviceId>,
     pub(super) relaying: bool,
+    /// Where we listen for TCP alone: nobody can conclude them from where our sockets are.
+    pub(super) extra_ports: BTreeSet<u16>,
     pub(super) reach: Reach,
     pub(super) streams: Streams,
     pub(super) flushing: Vec<(Instant, oneshot::Sender<()>)>,
@@ -243,6 +245,7 @@ impl Driver {
                 Output::Event(event) => {
                     if let Event::RosterChanged(roster) = &event {
                         self.roster.send_replace(Arc::clone(roster));
+                        self.streams.retain(|peer| roster.is_member(peer));
                     }
                     self.waiting.push_back(event);
                 }
@@ -308,7 +311,9 @@ impl Driver {
     }
 
     fn handle_listening(&mut self, address: &libp2p::Multiaddr, listening: bool) {
-        if let Some((address, true)) = socket_address(address) {
+        let Some((address, udp)) = socket_address(address) else { return };
+        // Each address is called by QUIC and TCP, so one with the port of our sockets is told of once.
+        if udp || self.extra_ports.contains(&address.port()) {
             self.node.handle_listening(address, listening, now());
         }
     }

@@ -137,7 +137,7 @@ impl Handle {
 
     /// There is a better way to a member than through others, or nothing to say to it.
     pub async fn relay_unneeded(&self, peer: DeviceId) -> Result<(), CommandError> {
-        self.call(move |node, _| node.relay_unneeded(peer)).await
+        self.call(move |node, now| node.relay_unneeded(peer, now)).await
     }
 
     /// The network of this machine changed: call everybody at once who is not connected.

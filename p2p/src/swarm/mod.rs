@@ -150,6 +150,8 @@ pub fn start_member(
         .with_max_negotiating_inbound_streams(NEGOTIATING);
     let mut swarm = Swarm::new(transport, behaviour, keypair.public().to_peer_id(), config);
     listen(&mut swarm, &locals, &tcp_ports)?;
+    let shared = |port: &u16| locals.iter().any(|local| local.port() == *port);
+    let extra_ports = tcp_ports.into_iter().filter(|port| !shared(port)).collect();
 
     #[expect(
         clippy::disallowed_methods,
@@ -194,6 +196,7 @@ pub fn start_member(
         dials: BTreeMap::new(),
         reservations: HashMap::new(),
         relaying: false,
+        extra_ports,
         reach: driver::Reach::default(),
         streams,
         flushing: Vec::new(),

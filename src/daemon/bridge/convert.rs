@@ -3,8 +3,9 @@
 use std::time::Instant;
 
 use warren_dataplane::filter::{Incoming, PortRange, Rules, Transport};
-use warren_dataplane::path::{Kind, Outcome, PairFailure, PairReport, PairSource, PathInfo};
+use warren_dataplane::path::{Kind, Nat, Outcome, PairFailure, PairReport, PairSource, PathInfo};
 use warren_p2p::record::{self, Grants};
+use warren_p2p::signal::NatKind;
 
 use crate::control;
 
@@ -20,6 +21,16 @@ pub(super) fn rules(grants: &Grants) -> Rules {
     });
     let incoming = if grants.incoming { Incoming::All } else { Incoming::Only(ports.collect()) };
     Rules { incoming, ..Rules::default() }
+}
+
+/// A NAT as the dataplane names it.
+pub(super) fn nat(kind: NatKind) -> Nat {
+    match kind {
+        NatKind::Unknown => Nat::Unknown,
+        NatKind::Open => Nat::Open,
+        NatKind::Easy => Nat::Easy,
+        NatKind::Hard => Nat::Hard,
+    }
 }
 
 /// A path as the local API shows it.

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use warren_netns::Kind;
 
-use cell::{Meeting, Way, Weather, expected, meet, pairs};
+use cell::{Meeting, Way, Weather, expected, meet};
 
 /// The bar for a guess; for all others a cell that takes longer has failed.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -80,6 +80,12 @@ fn order(words: &[String]) -> Option<Order> {
     Some(order)
 }
 
+/// Every pair of kinds, once.
+fn pairs() -> Vec<(Kind, Kind)> {
+    let all = Kind::ALL;
+    (0..all.len()).flat_map(|row| (row..all.len()).map(move |column| (all[row], all[column]))).collect()
+}
+
 /// Runs one cell, prints its line, and says which bars it missed.
 fn cell(order: &Order, one: Kind, other: Kind) -> Vec<String> {
     let way = expected(one, other);
@@ -105,7 +111,7 @@ fn cell(order: &Order, one: Kind, other: Kind) -> Vec<String> {
         |time: Option<Duration>| time.map_or_else(|| "-".to_owned(), |t| format!("{:.3}", t.as_secs_f64()));
     let word = match way {
         Way::Guess => "guess",
-        _ => way.word(),
+        Way::Direct | Way::Relay | Way::Stream => way.word(),
     };
     let histories: Vec<String> = meetings.iter().map(|meeting| meeting.history.join(">")).collect();
     println!(

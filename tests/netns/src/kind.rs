@@ -89,10 +89,12 @@ impl Kind {
             Self::Cgnat => masquerade(&ranged(wan, "30000-39999")),
             Self::Symmetric => masquerade(&format!("oifname \"{wan}\" masquerade random,fully-random")),
         };
-        let ban = match self {
-            Self::Blocked => "meta l4proto udp drop",
-            Self::BrokenSix => "meta nfproto ipv6 drop",
-            _ => "",
+        let ban = if self == Self::Blocked {
+            "meta l4proto udp drop"
+        } else if self == Self::BrokenSix {
+            "meta nfproto ipv6 drop"
+        } else {
+            ""
         };
         let guard = if self == Self::Open { String::new() } else { guard(wan, ban) };
         format!("{translation}\n{guard}")

@@ -84,7 +84,6 @@ impl Network {
     /// # Panics
     ///
     /// When its kind has none.
-    #[must_use]
     pub fn mapper(&self) -> MutexGuard<'_, Mapper> {
         let mapper = self.mapper.as_ref().unwrap_or_else(|| panic!("{} maps no ports", self.name()));
         mapper.lock().unwrap_or_else(PoisonError::into_inner)

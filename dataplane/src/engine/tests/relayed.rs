@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::path::{Kind as PathKind, Outcome, PairFailure, PairSource, Route};
-use crate::relay::{Quota, frame};
+use crate::relay::frame;
 
 pub(super) const SESSION: u64 = 0x1234_5678_9abc_def0;
 const SECOND: u64 = 77;
