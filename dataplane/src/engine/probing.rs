@@ -210,7 +210,7 @@ impl Engine {
             } else if let Some(ping) = remote.path.poll_ping(now, |route| probing.admit(route, urgency, now))
             {
                 if let Some(way) = remote.way(ping.route) {
-                    self.out.transmits.push_back(way.single(ping.datagram.to_vec()));
+                    self.out.transmits.push_back(way.single(ping.datagram));
                 }
                 self.timers.set(Timer::Path, Some(id), remote.path.poll_timeout());
                 served.push_back(id);
