@@ -128,3 +128,31 @@ fn several_symmetric_peers_are_guessed_one_after_the_other() {
     let direct = (1..4).filter(|peer| mesh.devices[0].path(mesh.devices[*peer].key()).is_some()).count();
     assert_eq!(direct, 3);
 }
+
+#[test]
+fn a_relay_carries_until_the_port_is_guessed() {
+    for seed in 0..5 {
+        let mut network = Network::new(seed);
+        let hosts: Vec<HostId> = [EASY, HARD]
+            .into_iter()
+            .map(|behaviour| {
+                let home = network.add_realm(INTERNET, behaviour);
+                network.add_host(home)
+            })
+            .collect();
+        let hosts = [hosts[0], hosts[1], network.add_host(INTERNET)];
+        let mut mesh = Mesh::new(network, &hosts, seed);
+        mesh.carriage.relays.insert(2);
+        let time = mesh.ping_until_answered(0, 1, secs(5));
+        assert!(time.is_some_and(|time| time <= ms(1000)), "seed {seed}: {time:?}");
+        for _ in 0..90 {
+            mesh.send_udp(0, 1, (1, 2));
+            mesh.run(ms(100));
+        }
+        let kinds = [(0, 1), (1, 0)].map(|(a, b)| {
+            let path = mesh.devices[a].path(mesh.devices[b].key());
+            path.map(|path| path.kind)
+        });
+        assert_eq!(kinds, [Some(Kind::Direct); 2], "seed {seed}");
+    }
+}
