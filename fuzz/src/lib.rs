@@ -11,17 +11,19 @@
 mod bench;
 mod dataplane;
 mod p2p;
+mod relaying;
 mod seeds;
 
 pub use dataplane::{datagram, ip_packet, probe};
 pub use p2p::{exchange_message, invite_code, join_message, record, rendezvous_value, signal_message};
+pub use relaying::{datagram_stream, relay_message};
 pub use seeds::{Seed, seeds};
 
 /// A fuzz target: whether the bytes were accepted.
 pub type Target = fn(&[u8]) -> bool;
 
 /// Every target by name.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 11] = [
     ("invite_code", invite_code),
     ("record", record),
     ("datagram", datagram),
@@ -31,6 +33,8 @@ pub const TARGETS: [(&str, Target); 9] = [
     ("exchange_message", exchange_message),
     ("signal_message", signal_message),
     ("rendezvous_value", rendezvous_value),
+    ("relay_message", relay_message),
+    ("datagram_stream", datagram_stream),
 ];
 
 /// Runs a target on the files named as arguments, such as the one that a fuzzer left behind.

@@ -115,7 +115,7 @@ pub fn signal_message(bytes: &[u8]) -> bool {
 }
 
 /// A node that is connected with another member of its mesh.
-fn connected(now: Now) -> (Node, DeviceId) {
+pub(crate) fn connected(now: Now) -> (Node, DeviceId) {
     let bench = Mesh::new();
     let mut newcomer = bench.newcomer();
     let (terms, _) = bench.answer(&newcomer.ask(NOW));

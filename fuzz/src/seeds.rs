@@ -14,10 +14,12 @@ use warren_p2p::membership::Sync;
 use warren_p2p::membership::{Log, Message};
 use warren_p2p::record::codec::encode;
 use warren_p2p::record::{Grants, Verified};
+use warren_p2p::relay;
 use warren_p2p::signal::{BYTES, CANDIDATES, Hello, NatKind, ReachRequest};
 
 use crate::bench::{Mesh, NOW, Tunnel, instant, parsed};
 use crate::dataplane::PROBE_KEY;
+use crate::relaying as relaying_target;
 
 /// A seed: the name of its target, its own name, its bytes.
 pub type Seed = (&'static str, String, Vec<u8>);
@@ -28,6 +30,7 @@ pub fn seeds() -> Vec<Seed> {
     let mut seeds = Vec::new();
     seeds.extend(mesh());
     seeds.extend(signals());
+    seeds.extend(relaying());
     seeds.extend(packets());
     seeds.extend(datagrams());
     seeds.extend(probes());
@@ -128,6 +131,36 @@ fn signals() -> Vec<Seed> {
     }
     let asked = encode(&asked, BYTES).unwrap_or_else(|error| panic!("a request: {error}"));
     seeds.push(("signal_message", "reach".to_owned(), asked));
+    seeds
+}
+
+/// Every message about relaying; streams that are whole, cut, and none.
+fn relaying() -> Vec<Seed> {
+    let bench = Mesh::new();
+    let (peer, session) = (bench.founder.device_id(), 0x0102_0304_0506_0708);
+    let said = [
+        ("open", relay::Message::Open { peer: parsed_id() }),
+        ("open-receiver", relay::Message::Open { peer }),
+        ("offer", relay::Message::Offer { peer, session }),
+        ("accept", relay::Message::Accept { session }),
+        ("refuse", relay::Message::Refuse { peer, why: relay::Why::Full }),
+        ("close", relay::Message::Close { session }),
+    ];
+    let mut seeds: Vec<Seed> = said
+        .iter()
+        .map(|(name, message)| {
+            let bytes =
+                encode(message, relaying_target::BYTES).unwrap_or_else(|error| panic!("{name}: {error}"));
+            ("relay_message", (*name).to_owned(), bytes)
+        })
+        .collect();
+    let frames: [(&str, &[u8]); 4] = [
+        ("two", &[3, 0, 1, 7, 0, 2, 8, 9]),
+        ("cut", &[255, 0, 1, 7, 1, 0, 8, 9]),
+        ("empty", &[2, 0, 1, 7, 0, 0, 0, 1, 7]),
+        ("nothing-yet", &[1, 255]),
+    ];
+    seeds.extend(frames.map(|(name, bytes)| ("datagram_stream", name.to_owned(), bytes.to_vec())));
     seeds
 }
 
