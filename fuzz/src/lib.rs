@@ -11,13 +11,12 @@
 mod bench;
 mod dataplane;
 mod p2p;
+mod relaying;
 mod seeds;
 
 pub use dataplane::{datagram, ip_packet, probe};
-pub use p2p::{
-    exchange_message, invite_code, join_message, record, relay_message, rendezvous_value, signal_message,
-    stream_frames,
-};
+pub use p2p::{exchange_message, invite_code, join_message, record, rendezvous_value, signal_message};
+pub use relaying::{datagram_stream, relay_message};
 pub use seeds::{Seed, seeds};
 
 /// A fuzz target: whether the bytes were accepted.
@@ -35,7 +34,7 @@ pub const TARGETS: [(&str, Target); 11] = [
     ("signal_message", signal_message),
     ("rendezvous_value", rendezvous_value),
     ("relay_message", relay_message),
-    ("stream_frames", stream_frames),
+    ("datagram_stream", datagram_stream),
 ];
 
 /// Runs a target on the files named as arguments, such as the one that a fuzzer left behind.

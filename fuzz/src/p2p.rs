@@ -10,14 +10,10 @@ use warren_p2p::identity::{DeviceId, Identity};
 use warren_p2p::invite::{InviteCode, Request, Response};
 use warren_p2p::limits::{JOIN_REQUEST_BYTES, RECORD_BYTES};
 use warren_p2p::membership::{Log, Message, Sync};
-use warren_p2p::node::{
-    ConnectionKey, Event, Keep, KeepError, LinkInfo, Node, NodeConfig, Now, Output, RelayPolicy,
-};
+use warren_p2p::node::{ConnectionKey, Keep, KeepError, LinkInfo, Node, NodeConfig, Now};
 use warren_p2p::record::codec::{decode, encode};
 use warren_p2p::record::{Grants, Record, RecordId, Verified};
-use warren_p2p::relay;
 use warren_p2p::signal::{BYTES, CANDIDATES, Hello, PRESENCES, ReachRequest};
-use warren_p2p::swarm::datagrams::frame::{self, Decoder};
 
 use crate::bench::{Mesh, NOW, instant};
 
@@ -118,50 +114,8 @@ pub fn signal_message(bytes: &[u8]) -> bool {
     accepted
 }
 
-/// What a member says about relaying, to a node that relays and to one that is relayed.
-#[must_use]
-pub fn relay_message(bytes: &[u8]) -> bool {
-    let Ok(message) = decode::<relay::Message>(bytes, RECORD_BYTES) else { return false };
-    assert_eq!(encode(&message, RECORD_BYTES).as_deref(), Ok(bytes), "a message has one spelling");
-    let now = Now { instant: instant(), wall: NOW };
-    let (mut node, member) = connected(now);
-    node.set_relay_policy(RelayPolicy::On, now);
-    node.handle_relaying(member, message, now);
-    let mut begun = 0;
-    for output in std::iter::from_fn(|| node.poll_output(now)).take(1000) {
-        if let Output::Event(Event::Forward { .. } | Event::RelaySession { .. }) = output {
-            begun += 1;
-        }
-    }
-    // There is nobody else in this mesh with whom a session could be.
-    assert_eq!(begun, 0, "a session with nobody");
-    true
-}
-
-/// What comes over TCP in place of datagrams.
-#[must_use]
-pub fn stream_frames(bytes: &[u8]) -> bool {
-    let (mut decoder, mut again, mut whole) = (Decoder::default(), Vec::new(), true);
-    // The cuts must not matter.
-    'stream: for piece in bytes.chunks(usize::from(bytes.first().copied().unwrap_or(1)).max(1)) {
-        decoder.push(piece);
-        loop {
-            match decoder.next() {
-                Ok(Some(datagram)) => assert!(frame::append(&datagram, &mut again), "it came, so it can go"),
-                Ok(None) => break,
-                Err(_) => {
-                    whole = false;
-                    break 'stream;
-                }
-            }
-        }
-    }
-    assert!(bytes.starts_with(&again), "datagrams have one spelling");
-    whole && !again.is_empty()
-}
-
 /// A node that is connected with another member of its mesh.
-fn connected(now: Now) -> (Node, DeviceId) {
+pub(crate) fn connected(now: Now) -> (Node, DeviceId) {
     let bench = Mesh::new();
     let mut newcomer = bench.newcomer();
     let (terms, _) = bench.answer(&newcomer.ask(NOW));

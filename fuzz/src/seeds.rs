@@ -20,6 +20,7 @@ use warren_p2p::swarm::datagrams::frame;
 
 use crate::bench::{Mesh, NOW, Tunnel, instant, parsed};
 use crate::dataplane::PROBE_KEY;
+use crate::relaying as relaying_target;
 
 /// A seed: the name of its target, its own name, its bytes.
 pub type Seed = (&'static str, String, Vec<u8>);
@@ -134,6 +135,36 @@ fn signals() -> Vec<Seed> {
     seeds
 }
 
+/// Every message about relaying; streams that are whole, cut, and none.
+fn relaying() -> Vec<Seed> {
+    let bench = Mesh::new();
+    let (peer, session) = (bench.founder.device_id(), 0x0102_0304_0506_0708);
+    let said = [
+        ("open", relay::Message::Open { peer: parsed_id() }),
+        ("open-receiver", relay::Message::Open { peer }),
+        ("offer", relay::Message::Offer { peer, session }),
+        ("accept", relay::Message::Accept { session }),
+        ("refuse", relay::Message::Refuse { peer, why: relay::Why::Full }),
+        ("close", relay::Message::Close { session }),
+    ];
+    let mut seeds: Vec<Seed> = said
+        .iter()
+        .map(|(name, message)| {
+            let bytes =
+                encode(message, relaying_target::BYTES).unwrap_or_else(|error| panic!("{name}: {error}"));
+            ("relay_message", (*name).to_owned(), bytes)
+        })
+        .collect();
+    let frames: [(&str, &[u8]); 4] = [
+        ("two", &[3, 0, 1, 7, 0, 2, 8, 9]),
+        ("cut", &[255, 0, 1, 7, 1, 0, 8, 9]),
+        ("empty", &[2, 0, 1, 7, 0, 0, 0, 1, 7]),
+        ("nothing-yet", &[1, 255]),
+    ];
+    seeds.extend(frames.map(|(name, bytes)| ("datagram_stream", name.to_owned(), bytes.to_vec())));
+    seeds
+}
+
 /// The founder's presence, as it lies at the rendezvous and as it is inside; one that is another's.
 fn presences(bench: &Mesh) -> Vec<(&'static str, Vec<u8>)> {
     let mesh = bench.log.mesh();
@@ -149,30 +180,6 @@ fn presences(bench: &Mesh) -> Vec<(&'static str, Vec<u8>)> {
         |bytes: &[u8]| [&u16::try_from(bytes.len()).unwrap_or(u16::MAX).to_be_bytes()[..], bytes].concat();
     let other = presence(&Identity::generate([4; 32]));
     vec![("sealed", sealed), ("plain", plain(own.bytes())), ("others", plain(other.bytes()))]
-}
-
-/// Everything that can be said about relaying, and datagrams in a stream.
-fn relaying() -> Vec<Seed> {
-    let (peer, session) = (parsed_id(), 0x0123_4567_89ab_cdef);
-    let messages = [
-        ("open", relay::Message::Open { peer }),
-        ("offer", relay::Message::Offer { peer, session }),
-        ("accept", relay::Message::Accept { session }),
-        ("refuse", relay::Message::Refuse { peer, why: relay::Why::Declined }),
-        ("close", relay::Message::Close { session }),
-    ];
-    let encoded = messages.map(|(name, message)| {
-        let bytes = encode(&message, RECORD_BYTES).unwrap_or_else(|error| panic!("a message: {error}"));
-        ("relay_message", name.to_owned(), bytes)
-    });
-    let mut stream = Vec::new();
-    for datagram in [&[5; 80][..], &[4; 1452], &[1; 148]] {
-        assert!(frame::append(datagram, &mut stream), "they fit");
-    }
-    let cut = stream[..stream.len() - 1].to_vec();
-    let streams = [("whole", stream), ("cut", cut)];
-    let streams = streams.map(|(name, bytes)| ("stream_frames", name.to_owned(), bytes));
-    encoded.into_iter().chain(streams).collect()
 }
 
 /// A whole comparison with a peer that has nothing but the mesh id.
