@@ -230,9 +230,9 @@ pub(crate) fn the_weather_is_as_ordered() {
 
     world.middle().set_delay(Duration::from_millis(100));
     let (lost, average) = pings(20, "1472");
-    assert!(lost == 0.0 && (200.0..215.0).contains(&average.unwrap()), "{lost} %, {average:?} ms");
+    assert!(lost == 0.0 && (200.0..300.0).contains(&average.unwrap()), "{lost} %, {average:?} ms");
     world.middle().set_delay(Duration::ZERO);
-    assert!(pings(5, "56").1.unwrap() < 10.0);
+    assert!(pings(5, "56").1.unwrap() < 100.0);
 }
 
 pub(crate) fn a_small_router_takes_no_more_connections_than_its_table_holds() {

@@ -1,6 +1,5 @@
 //! What a node asks of the routers around it.
 
-use std::process::Child;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -11,45 +10,32 @@ use crate::mesh::{MEET, STOP, found, invite, join, peers, reaches, restart, stat
 /// Members that are there no more.
 const GONE: usize = 100;
 
-/// How many of them join at a time, so that two processors can follow.
-const BATCH: usize = 10;
-
-/// Ten daemons start at once on a busy machine.
-const BATCH_JOINS: Duration = Duration::from_secs(60);
+/// One join, on a busy machine.
+const JOINS: Duration = Duration::from_secs(30);
 
 /// The bars: entries in the router's table, and packets a second once the start is over.
 const MOST_TRACKED: usize = 64;
 const MOST_PACKETS: u64 = 50;
 
-/// The daemons of many members on one machine: a state, a socket, an interface and a port each. They end once the
-/// founder knows them all: one may have been let in by another that is about to go.
-fn join_many(machine: &Machine, founder: &Machine, code: &str, numbers: std::ops::Range<usize>) {
-    let warren = env!("CARGO_BIN_EXE_warren");
-    let directory = machine.directory().display().to_string();
-    let last = numbers.end;
-    let mut started: Vec<(usize, Child)> = numbers
-        .map(|number| {
-            let mut command = Command::new("sh");
-            command.args(["-c", r#"exec "$@" >/dev/null 2>&1 </dev/null"#, "sh"]);
-            command.args([warren, "up", code, "--name", &format!("gone{number}")]);
-            command.args(["--state", &format!("{directory}/state{number}")]);
-            command.args(["--socket", &format!("{directory}/socket{number}")]);
-            command.args(["--tun", &format!("gone{number}"), "--port", &(30_000 + number).to_string()]);
-            (number, machine.spawn(&command))
-        })
-        .collect();
+/// A member that joins and goes, without a word, once the founder knows it. All of them do so on one machine, one
+/// after the other, each with a state and a port of its own; together they would let in each other, unknown to the
+/// founder.
+fn come_and_go(machine: &Machine, founder: &Machine, code: &str, number: usize) {
+    let (directory, warren) = (machine.directory().display().to_string(), env!("CARGO_BIN_EXE_warren"));
+    let mut command = Command::new("sh");
+    command.args(["-c", r#"log=$1; shift; exec "$@" >>"$log" 2>&1 </dev/null"#, "sh"]);
+    command.arg(format!("{directory}/daemon.log"));
+    command.args([warren, "up", code, "--name", &format!("gone{number}")]);
+    command.args(["--state", &format!("{directory}/state{number}")]);
+    command.args(["--socket", &format!("{directory}/socket{number}")]);
+    command.args(["--tun", "gone", "--port", &(30_000 + number).to_string()]);
+    let mut daemon = machine.spawn(&command);
     // The laptop is one of its peers as well.
-    until(BATCH_JOINS, &format!("{last} members have joined"), || {
-        (peers(founder).len() > last).then_some(())
+    until(JOINS, &format!("member {number} has joined"), || {
+        (peers(founder).len() > number + 1).then_some(())
     });
-    for (number, child) in &mut started {
-        // As by a power cut: it tells nobody.
-        let _ = child.kill();
-        let _ = child.wait();
-        machine.shell(&format!(
-            "rm -rf {directory}/state{number}; ip link del gone{number} 2>/dev/null || true"
-        ));
-    }
+    let _ = daemon.kill();
+    let _ = daemon.wait();
 }
 
 #[expect(clippy::print_stdout, reason = "the figures are what the lab is for")]
@@ -63,8 +49,8 @@ pub(crate) fn a_hundred_dead_members_do_not_fill_a_small_router() {
     let _founder = found(&founder);
     let code = invite(&founder, &["--uses", &(GONE + 1).to_string()]);
     let daemon = join(&laptop, &code);
-    for first in (0..GONE).step_by(BATCH) {
-        join_many(&crowd, &founder, &code, first..first + BATCH);
+    for number in 0..GONE {
+        come_and_go(&crowd, &founder, &code, number);
     }
     let known = || (peers(&laptop).len() == GONE + 1).then_some(());
     let everybody = within(2 * MEET, known).is_some();

@@ -13,6 +13,10 @@
 //!      198.18.1.x            10.0.x.y            10.0.x.y
 //! ```
 //!
+//! What stands between a network and the Internet is one of ten [`Kind`]s ([`World::behind`]), each shown by the
+//! lab to be what it is called. Everything from one network to another passes the [`Middle`], where the weather is
+//! made. A [`Flow`] is a download that knows how long it stood still.
+//!
 //! The kernel is real: real routes, real NAT, real TUN devices. Only the cables are short. No root is needed,
 //! because everything lives in one user namespace ([`enter_user_namespace`], first thing in `main`), and
 //! everything is gone with the process.
