@@ -16,7 +16,6 @@ use warren_p2p::record::codec::encode;
 use warren_p2p::record::{Grants, Verified};
 use warren_p2p::relay;
 use warren_p2p::signal::{BYTES, CANDIDATES, Hello, NatKind, ReachRequest};
-use warren_p2p::swarm::datagrams::frame;
 
 use crate::bench::{Mesh, NOW, Tunnel, instant, parsed};
 use crate::dataplane::PROBE_KEY;

@@ -3,7 +3,6 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "tests pick one event out of many")]
 
 mod agreeing;
-mod carrying;
 mod kademlia;
 mod members;
 mod newcomers;
