@@ -28,6 +28,7 @@ use warren_p2p::swarm::socket::AsyncUdpSocket;
 
 use self::convert::{nat, pair, rules, view};
 use self::socket::QuicSocket;
+use super::relaying::Traffic;
 use super::{ports, refusals};
 use crate::config::Port;
 use crate::control::{self, Cause, Failure, Result};
@@ -88,6 +89,16 @@ pub(super) struct Link {
     pub(super) pairs: Vec<control::Pair>,
     /// How long ago the session was made.
     pub(super) last_handshake: Option<Duration>,
+}
+
+impl Link {
+    /// What decides whether the member still needs its relays.
+    pub(super) fn traffic(&self) -> Traffic {
+        let direct =
+            |path: &&control::Path| matches!(path.kind, control::PathKind::Lan | control::PathKind::Direct);
+        let direct = self.path.as_ref().filter(direct).map(|path| Duration::from_secs(path.since_s));
+        Traffic { direct, bytes: self.rx_bytes.saturating_add(self.tx_bytes) }
+    }
 }
 
 /// Control connections whose addresses are worth a try for packets too.

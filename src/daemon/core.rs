@@ -8,7 +8,7 @@ use warren_p2p::identity::DeviceId;
 use warren_p2p::node::Event;
 
 use super::becoming::Joining;
-use super::bridge::{self, Bridge};
+use super::bridge::{self, Bridge, Link};
 use super::failures;
 use super::interfaces::Interfaces;
 use super::machine::{Signals, at, monotonic, within};
@@ -226,8 +226,9 @@ impl Core {
                 self.bridge.set_candidates(&peer, addresses, nat).await;
             }
             Event::Observed { by, address } => self.observed(by, address).await,
-            Event::RelaySession { peer, relay, session } => {
-                self.bridge.add_relay(&peer, &relay, session).await;
+            Event::RelaySession { peer, relay, session: number } => {
+                self.bridge.add_relay(&peer, &relay, number).await;
+                session.relayed.add(peer);
             }
             Event::RelaySessionEnded { peer, session, .. } => self.bridge.remove_relay(&peer, session).await,
             Event::Forward { session, between } => self.bridge.add_forward(session, between).await,
@@ -329,8 +330,21 @@ impl Core {
 
     async fn look_around(&mut self) {
         self.look_at = within(stranded::LOOK);
+        self.release_relays().await;
         if let Some(session) = &mut self.session {
             session.look_around().await;
+        }
+    }
+
+    /// Gives back the relays of members that need none any more.
+    async fn release_relays(&mut self) {
+        let Some(session) = &mut self.session else { return };
+        let (links, _) = self.bridge.links().await;
+        let traffic = |peer: &DeviceId| links.get(peer).map(Link::traffic);
+        for peer in session.relayed.review(traffic, monotonic()) {
+            if let Err(error) = session.swarm().relay_unneeded(peer).await {
+                tracing::debug!(%error, "a relay was not given back");
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use warren_p2p::identity::DeviceId;
 use warren_p2p::membership::{Member, Roster};
 use warren_p2p::node::PeerLink;
 use warren_p2p::swarm::Probe;
+use warren_p2p::swarm::rendezvous::RendezvousState;
 
 use super::bridge::Link;
 use super::core::Core;
@@ -99,7 +100,12 @@ impl Core {
             port_mapping,
             mappings: mappings.collect(),
             relay: self.config.relay.to_string(),
-            rendezvous: self.config.rendezvous.as_ref().map(|_| "configured".to_owned()),
+            rendezvous: self.config.rendezvous.as_ref().map(|_| {
+                mesh.map_or_else(
+                    || "configured".to_owned(),
+                    |(session, _)| rendezvous(&session.swarm().rendezvous_state()),
+                )
+            }),
             mtu: self.config.mtu,
             ..Netcheck::default()
         };
@@ -219,10 +225,20 @@ fn relays(session: &Session, links: &Links) -> Vec<RelayCheck> {
             rtt_ms: path
                 .and_then(|path| path.rtt_ms)
                 .or_else(|| control().map(|rtt| rtt.as_secs_f64() * 1000.0)),
-            reserved: None,
+            reserved: device.and_then(|device| Some(links.control.get(&device)?.reserved)),
             carries,
             name,
         }
     };
     names.into_iter().map(of).collect()
+}
+
+/// The state of the public rendezvous in words.
+fn rendezvous(state: &RendezvousState) -> String {
+    match state {
+        RendezvousState::Off => "not configured".to_owned(),
+        RendezvousState::Connecting => "connecting".to_owned(),
+        RendezvousState::Ok { .. } => "answers".to_owned(),
+        RendezvousState::Failing { why, .. } => format!("does not work: {why}"),
+    }
 }

@@ -30,6 +30,7 @@ mod nat;
 mod pinging;
 mod ports;
 mod refusals;
+mod relaying;
 mod requests;
 mod session;
 mod state;

@@ -22,6 +22,7 @@ use warren_p2p::swarm::{self, Handle, Settings};
 use super::bridge::Bridge;
 use super::diagnosis::Heard;
 use super::nat::Nat;
+use super::relaying::Relayed;
 use super::state::MeshDir;
 use super::{failures, joining, stranded};
 use crate::config::{Config, Relay};
@@ -44,6 +45,8 @@ pub(super) struct Session {
     pub(super) nat: Nat,
     /// What members have told for people to read.
     pub(super) heard: Heard,
+    /// The members that have relays.
+    pub(super) relayed: Relayed,
     /// Why a record could not be written last; none once one could.
     pub(super) store_failure: Option<String>,
     /// The code this device came by, in case nobody but its witness has heard of it.
@@ -96,6 +99,7 @@ impl Session {
             grants: BTreeMap::new(),
             nat: Nat::default(),
             heard: Heard::default(),
+            relayed: Relayed::default(),
             store_failure: None,
             code,
             asking: JoinSet::new(),

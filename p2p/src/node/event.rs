@@ -130,6 +130,8 @@ pub struct PeerLink {
     pub via: Option<DeviceId>,
     /// It says that it relays for members.
     pub relays: bool,
+    /// It relays control connections to us: we have a reservation with it.
+    pub reserved: bool,
     /// What it says stands between it and the Internet.
     pub nat: NatKind,
     /// All addresses that we remember, best first.

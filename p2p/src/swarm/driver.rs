@@ -1,5 +1,6 @@
 //! The only task of a member: libp2p's swarm on one side, the node on the other, the daemon's commands in between.
 
+mod ending;
 mod protocols;
 mod reach;
 mod relaying;
@@ -18,7 +19,7 @@ use libp2p::{
     kad, mdns, ping,
     request_response::OutboundRequestId,
     swarm::{
-        ConnectionId, ExpiredListenAddr, FromSwarm, NetworkBehaviour, SwarmEvent,
+        ConnectionId, SwarmEvent,
         dial_opts::{DialOpts, PeerCondition},
     },
 };
@@ -146,18 +147,6 @@ impl Driver {
         drop(self.swarm);
         if let Some(done) = done {
             let _ = done.send(());
-        }
-    }
-
-    /// Takes our addresses back from multicast DNS: libp2p's tasks for it outlive the swarm, and would go on telling the
-    /// LAN of a device that has left the mesh.
-    fn be_silent(&mut self) {
-        let listening: Vec<_> = self.swarm.listeners().cloned().collect();
-        if let Some(mdns) = self.swarm.behaviour_mut().mdns.as_mut() {
-            for addr in &listening {
-                let gone = ExpiredListenAddr { listener_id: ListenerId::next(), addr };
-                mdns.on_swarm_event(FromSwarm::ExpiredListenAddr(gone));
-            }
         }
     }
 
