@@ -233,7 +233,7 @@ impl Node {
         if !direct {
             self.outputs.push_back(Output::Event(Event::Connected { peer, address }));
             self.ask_if_never(now);
-            self.keep_reservations(now);
+            self.review_relaying(now);
             self.relaying_connected(peer, now);
         }
         if first {

@@ -47,7 +47,14 @@ impl Node {
     /// Whether others can reach us, without our having sent them anything.
     pub fn is_reachable(&self, now: Now) -> bool {
         let fresh = |at: &Instant| now.instant.duration_since(*at) < CONFIRMED;
-        self.nat == NatKind::Open || self.reach.confirmed.values().any(fresh)
+        self.nat == NatKind::Open || self.reach.confirmed.values().any(fresh) || self.was_called()
+    }
+
+    /// Whether somebody outside has called us by TCP, which no router lets in by itself. Where UDP is blocked on the other
+    /// side, nobody could confirm anything else.
+    fn was_called(&self) -> bool {
+        let links = self.sessions.values().flat_map(|session| session.links.values());
+        links.into_iter().any(|link| !link.dialled && !link.udp && !is_private(&link.address.ip()))
     }
 
     /// Whom to ask right now whether it can reach us, and at which addresses.

@@ -311,10 +311,15 @@ impl Node {
             sessions.get(relay).is_some_and(|session| session.relays && !session.links.is_empty())
         };
         let mut released = false;
-        for (relay, state) in self.relaying.reservations.extract_if(.., |relay, _| !needed || !there(relay)) {
-            if !matches!(state, Reservation::Refused { .. }) {
+        // What was asked for is given back when it has been answered, not before: libp2p-relay 0.22 panics when the
+        // answer comes for a listener that is gone (`priv_client.rs`, "Relay connection exist").
+        let over = |relay: &DeviceId, state: &mut Reservation| {
+            !matches!(state, Reservation::Asked { .. }) && (!needed || !there(relay))
+        };
+        for (relay, state) in self.relaying.reservations.extract_if(.., over) {
+            if state == Reservation::Held {
                 self.outputs.push_back(Output::Release(relay));
-                released |= state == Reservation::Held;
+                released = true;
             }
         }
         if needed {

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 /// A restarted router is found out this soon. Asking is two packets, or two requests to the router's web server.
-const CONFIRM: Duration = Duration::from_secs(240);
+const CONFIRM: Duration = Duration::from_secs(60);
 /// After the first failure, doubled with each; a router that starts is back within a minute or two.
 const FIRST_PAUSE: Duration = Duration::from_secs(15);
 /// A router without any of the protocols is asked no oftener: three packets to it, one multicast.
