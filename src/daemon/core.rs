@@ -114,7 +114,7 @@ impl Core {
         let mut session = Session::start(dir, &self.config, &mut self.bridge, &mut self.host).await?;
         session.nat.network_changed(self.interfaces.networks(), &[], monotonic());
         self.bridge.set_local_networks(self.interfaces.networks()).await;
-        session.announce(self.addresses()).await;
+        session.announce(self.addresses(), self.bridge.port()).await;
         self.session = Some(session);
         Ok(())
     }

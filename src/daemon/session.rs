@@ -213,12 +213,12 @@ impl Session {
     }
 
     /// Tells the others where our dataplane may be reached.
-    pub(super) async fn announce(&self, addresses: Vec<SocketAddr>) {
+    pub(super) async fn announce(&self, addresses: Vec<SocketAddr>, port: u16) {
         let candidates: BTreeSet<_> = addresses.into_iter().chain(self.nat.announced()).collect();
         if let Err(error) = self.swarm.set_candidates(candidates.into_iter().collect()).await {
             tracing::debug!(%error, "our addresses were not told");
         }
-        if let Err(error) = self.swarm.set_nat(self.nat.main_kind().into()).await {
+        if let Err(error) = self.swarm.set_nat(self.nat.presumed(port).into()).await {
             tracing::debug!(%error, "our NAT was not told");
         }
     }

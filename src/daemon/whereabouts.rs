@@ -48,8 +48,9 @@ impl Core {
 
     pub(super) async fn announce(&mut self) {
         if let Some(session) = &self.session {
-            session.announce(self.addresses()).await;
-            self.bridge.set_nat(session.nat.main_kind().into()).await;
+            let port = self.bridge.port();
+            session.announce(self.addresses(), port).await;
+            self.bridge.set_nat(session.nat.presumed(port).into()).await;
         }
         self.changed();
     }

@@ -26,6 +26,13 @@ pub(crate) fn two_members_without_udp_meet_through_the_founder() {
     let world = world();
     let street = world.public("street");
     let (office, hotel) = (world.behind("office", Kind::Blocked), world.behind("hotel", Kind::Blocked));
+    // Else two that call each other by TCP at the same moment get through without anybody's help.
+    for network in [&office, &hotel] {
+        network.nft(
+            "table inet strict { chain forward { type filter hook forward priority -10;
+                iifname \"ix\" tcp flags & (syn | ack) == syn drop; }; }",
+        );
+    }
     let founder = world.machine("founder", &street);
     let (a, b) = (world.machine("a", &office), world.machine("b", &hotel));
     let _founder = found(&founder);

@@ -201,3 +201,16 @@ fn sightings_say_which_of_them_count() {
         scene.nat.sightings(scene.now).iter().map(|sighting| (sighting.by, sighting.counts)).collect();
     assert!(counts.contains(&(device(1), true)) && counts.contains(&(device(2), false)), "{counts:?}");
 }
+
+#[test]
+fn with_one_member_peers_are_told_what_is_likely() {
+    for (seen, likely) in [("203.0.113.9:41820", Kind::Easy), ("203.0.113.9:4000", Kind::Hard)] {
+        let mut scene = Scene::new();
+        assert_eq!(scene.nat.presumed(41820), Kind::Unknown);
+        scene.sees(1, "198.51.100.1", seen).is(Kind::Unknown);
+        assert_eq!(scene.nat.presumed(41820), likely);
+        // A second one decides, whatever the port.
+        scene.sees(2, "198.51.100.2", seen).is(Kind::Easy);
+        assert_eq!(scene.nat.presumed(41820), Kind::Easy);
+    }
+}
