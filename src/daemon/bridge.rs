@@ -62,6 +62,8 @@ struct Peer {
 pub(super) enum Event {
     /// A member is reached by another path, or by none.
     PathChanged { peer: DeviceId, path: Option<control::Path> },
+    /// The path of a member misses answers.
+    PathSilent { peer: DeviceId },
     /// Packets wait for a member and no path is known.
     WantCandidates { peer: DeviceId },
     /// A member sees our dataplane at this address.
@@ -331,6 +333,7 @@ impl Bridge {
                 let shown = |path: PathInfo| view(&path, self.name(path.via), clock::now());
                 Event::PathChanged { peer: device(&peer)?, path: path.map(shown) }
             }
+            engine::Event::PathSilent { peer } => Event::PathSilent { peer: device(&peer)? },
             engine::Event::WantCandidates { peer } => Event::WantCandidates { peer: device(&peer)? },
             engine::Event::Observed { peer, address } => Event::Observed { peer: device(&peer)?, address },
             engine::Event::Pong { peer, token, rtt } => Event::Pong { peer: device(&peer)?, token, rtt },

@@ -264,6 +264,11 @@ impl Core {
                 }
                 self.changed();
             }
+            bridge::Event::PathSilent { peer } => {
+                if let Some(session) = &self.session {
+                    session.see_to(peer).await;
+                }
+            }
             bridge::Event::WantCandidates { peer } => {
                 if let Some(session) = &self.session {
                     session.want(peer).await;

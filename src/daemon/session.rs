@@ -223,6 +223,14 @@ impl Session {
         }
     }
 
+    /// Sees to another way to a member whose path falls silent.
+    pub(super) async fn see_to(&self, peer: DeviceId) {
+        tracing::debug!(peer = %peer.short(), "a path falls silent");
+        if let Err(error) = self.swarm.path_silent(peer).await {
+            tracing::debug!(%error, "no other way to a peer was seen to");
+        }
+    }
+
     /// Wants a way to a member that packets wait for.
     pub(super) async fn want(&self, peer: DeviceId) {
         let asked = match self.swarm.want(peer).await {

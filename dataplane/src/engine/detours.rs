@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use super::Engine;
 use super::command::CommandError;
+use super::remote::Call;
 use super::via::{Via, Way};
 use crate::path::{Detour, Kind, Route};
 use crate::wg::{PeerId, PublicKey};
@@ -86,7 +87,7 @@ impl Engine {
         match self.detours.sessions.get(&session) {
             Some(known) if known.peer == id && known.relay == relay => {
                 // Somebody still wants it.
-                self.call(relay, true, now);
+                self.call(relay, Call::Now, now);
                 return Ok(());
             }
             Some(_) => return Err(CommandError::SessionTaken(session)),
@@ -100,7 +101,7 @@ impl Engine {
         }
         self.detours.legs.entry(relay).or_default();
         self.set_leg(relay, session, self.detours.legs.get(&relay).copied().flatten(), now);
-        self.call(relay, true, now);
+        self.call(relay, Call::Now, now);
         Ok(())
     }
 
@@ -191,8 +192,8 @@ impl Engine {
                 through.into_iter().for_each(|session| self.set_leg(id, session, leg, now));
             }
         }
-        for (relay, at_once) in calls.drain(..) {
-            self.call(relay, at_once, now);
+        for (relay, call) in calls.drain(..) {
+            self.call(relay, call, now);
         }
         if let Some(remote) = self.remotes.get_mut(id.slot()).and_then(Option::as_mut) {
             // The buffer is used again.
@@ -200,10 +201,10 @@ impl Engine {
         }
     }
 
-    /// A relay is needed: at once, or as a reserve.
-    fn call(&mut self, relay: PeerId, at_once: bool, now: Instant) {
+    /// A relay is needed.
+    fn call(&mut self, relay: PeerId, call: Call, now: Instant) {
         if let Some(remote) = self.remotes.get_mut(relay.slot()).and_then(Option::as_mut) {
-            remote.call(at_once, now);
+            remote.call(call, now);
             self.touch(relay);
         }
     }

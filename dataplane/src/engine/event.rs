@@ -18,6 +18,11 @@ pub enum Event {
         /// The new one.
         path: Option<PathInfo>,
     },
+    /// The path of a peer misses answers: now is the time to see to another.
+    PathSilent {
+        /// Whose path.
+        peer: PublicKey,
+    },
     /// Traffic waits for a peer that has no path: please exchange candidates. Repeated while that lasts.
     WantCandidates {
         /// Who is wanted.

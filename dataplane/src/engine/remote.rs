@@ -27,6 +27,17 @@ const CALL_AGAIN: Duration = Duration::from_millis(100);
 /// Sealed packets are padded to a multiple of this many bytes (paper, 5.4.6), but not beyond the MTU.
 const PADDING: usize = 16;
 
+/// How a relay is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Call {
+    /// It carries, or must.
+    Now,
+    /// It may have to.
+    Reserve,
+    /// It may have to soon, and may be cut off itself: ask it.
+    Doubt,
+}
+
 /// A peer in the engine.
 #[derive(Debug)]
 pub(super) struct Remote {
@@ -57,7 +68,7 @@ pub(super) struct Remote {
     /// The relays on its routes: the session, the relay, and what leads to the relay now.
     relays: Vec<(u64, PeerId, Option<Via>)>,
     /// Relays that are needed to send to it, and whether at once.
-    calls: Vec<(PeerId, bool)>,
+    calls: Vec<(PeerId, Call)>,
     /// When the relays were called last.
     called_at: Option<Instant>,
     /// It is needed as a relay and has no path.
@@ -168,8 +179,13 @@ impl Remote {
     fn pump_path(&mut self, out: &mut Output) {
         let key = self.peer.key;
         while let Some(event) = self.path.poll_event() {
+            if event == path::Event::Silent {
+                // What cut this path may have cut those to our relays: a router that forgot everything.
+                self.calls.extend(self.relays.iter().map(|(_, relay, _)| (*relay, Call::Doubt)));
+            }
             out.event(match event {
                 path::Event::Changed(path) => Event::PathChanged { peer: key, path },
+                path::Event::Silent => Event::PathSilent { peer: key },
                 path::Event::Observed(address) => Event::Observed { peer: key, address },
             });
         }
@@ -181,7 +197,7 @@ impl Remote {
             if let Route::Relay { session } = probe.route
                 && let Some((_, relay, _)) = self.relays.iter().find(|(known, ..)| *known == session)
             {
-                self.calls.push((*relay, false));
+                self.calls.push((*relay, Call::Reserve));
             }
             out.transmits.push_back(way.single(probe.datagram));
         }
@@ -236,18 +252,20 @@ impl Remote {
         &mut self.relays
     }
 
-    /// The relays that are needed to reach it, and whether at once. To be given back empty.
-    pub(super) fn calls_mut(&mut self) -> &mut Vec<(PeerId, bool)> {
+    /// The relays that are needed to reach it, and how. To be given back empty.
+    pub(super) fn calls_mut(&mut self) -> &mut Vec<(PeerId, Call)> {
         &mut self.calls
     }
 
-    /// It relays for us and is needed: at once, or as a reserve.
-    pub(super) fn call(&mut self, at_once: bool, now: Instant) {
-        if at_once {
-            self.is_called = true;
-            self.path.want(now);
-        } else {
-            self.path.keep(now);
+    /// It relays for us and is needed.
+    pub(super) fn call(&mut self, call: Call, now: Instant) {
+        match call {
+            Call::Now => {
+                self.is_called = true;
+                self.path.want(now);
+            }
+            Call::Reserve => self.path.keep(now),
+            Call::Doubt => self.path.doubt(now),
         }
     }
 
@@ -258,7 +276,8 @@ impl Remote {
         self.called_at = Some(now);
         let best = self.path.best();
         let needed = |session: u64| best.is_none_or(|best| best == Route::Relay { session });
-        self.calls.extend(self.relays.iter().map(|(session, relay, _)| (*relay, needed(*session))));
+        let call = |session: u64| if needed(session) { Call::Now } else { Call::Reserve };
+        self.calls.extend(self.relays.iter().map(|(session, relay, _)| (*relay, call(*session))));
     }
 
     /// Seal into the run of this batch. False: the session is gone.

@@ -126,7 +126,10 @@ async fn two_drivers_pass_packets_both_ways_over_loopback_of_either_family() {
         assert_eq!(state.drops.get(Drop::SendFailed), 0);
         assert!(matches!(
             one.events.recv().await.unwrap(),
-            Event::PathChanged { .. } | Event::Observed { .. } | Event::WantCandidates { .. }
+            Event::PathChanged { .. }
+                | Event::PathSilent { .. }
+                | Event::Observed { .. }
+                | Event::WantCandidates { .. }
         ));
     }
 }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::agent::Agent;
 use super::pair::Pair;
+use super::schedule::IN_USE;
 use super::score::{Kind, Lead, Score};
 use super::sizing::known_mtu;
 use super::{Event, PathInfo, Route};
@@ -91,6 +92,9 @@ impl Agent {
             self.challenger = None;
             let Some(silent_since) = self.silent_since else {
                 self.silent_since = Some(now);
+                if self.used_within(IN_USE, now) {
+                    self.push_event(Event::Silent);
+                }
                 self.ask_all();
                 return;
             };

@@ -157,6 +157,8 @@ pub struct Room {
 pub enum Event {
     /// Another verified path is in use, or none. Changes of round trip and MTU alone are not told.
     Changed(Option<PathInfo>),
+    /// The path in use misses answers: it may be about to die.
+    Silent,
     /// The peer sees us at this address.
     Observed(SocketAddr),
 }

@@ -112,6 +112,12 @@ impl Agent {
         }
     }
 
+    /// Something speaks against the path in use: it is asked at once, unless it was heard just now.
+    pub fn doubt(&mut self, now: Instant) {
+        self.doubt_active(now);
+        self.run(now);
+    }
+
     /// Whether traffic here or signalling from there wanted a path lately.
     pub(super) fn is_wanted(&self, now: Instant) -> bool {
         [self.wanted_at, self.signalled_at].into_iter().flatten().any(|at| at + WANTED > now)

@@ -16,6 +16,13 @@ impl Node {
         }
     }
 
+    /// The path of a member's packets falls silent. A router may have forgotten our mappings, and then nobody reaches us before
+    /// we have said something.
+    pub fn handle_path_silent(&mut self, peer: DeviceId, now: Now) {
+        self.say_hello_to_all(now);
+        self.want_relay(peer, now);
+    }
+
     /// There is a better way to a member than through others, or nothing to say to it.
     pub fn relay_unneeded(&mut self, peer: DeviceId, now: Now) {
         let mut out = Vec::new();

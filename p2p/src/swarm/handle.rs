@@ -140,6 +140,12 @@ impl Handle {
         self.call(move |node, now| node.relay_unneeded(peer, now)).await
     }
 
+    /// The path of a member's packets falls silent: a relay is asked for, and all who are connected hear from us, since a router
+    /// may have forgotten every mapping of ours.
+    pub async fn path_silent(&self, peer: DeviceId) -> Result<(), CommandError> {
+        self.call(move |node, now| node.handle_path_silent(peer, now)).await
+    }
+
     /// The network of this machine changed: call everybody at once who is not connected.
     pub async fn network_changed(&self) -> Result<(), CommandError> {
         self.call(|node, now| node.handle_network_changed(now)).await

@@ -64,6 +64,7 @@ impl Device {
         let change = |(_, event): &(Instant, Event)| match event {
             Event::PathChanged { peer: whose, path } if *whose == peer => Some(*path),
             Event::PathChanged { .. }
+            | Event::PathSilent { .. }
             | Event::WantCandidates { .. }
             | Event::Observed { .. }
             | Event::Pong { .. }
@@ -174,6 +175,7 @@ impl Mesh {
                 Event::Pong { .. }
                 | Event::PingTimedOut { .. }
                 | Event::PathChanged { .. }
+                | Event::PathSilent { .. }
                 | Event::WantCandidates { .. }
                 | Event::Observed { .. } => None,
             });
@@ -193,6 +195,7 @@ impl Mesh {
             let answered = |(_, event): &(Instant, Event)| match event {
                 Event::Pong { token: answered, .. } => *answered >= token.saturating_sub(10),
                 Event::PathChanged { .. }
+                | Event::PathSilent { .. }
                 | Event::WantCandidates { .. }
                 | Event::Observed { .. }
                 | Event::PingTimedOut { .. } => false,

@@ -126,7 +126,7 @@ impl End {
     pub(super) fn paths(&self) -> Vec<Option<PathInfo>> {
         let changed = |(_, event): &(Instant, Event)| match event {
             Event::Changed(path) => Some(*path),
-            Event::Observed(_) => None,
+            Event::Silent | Event::Observed(_) => None,
         };
         self.events.iter().filter_map(changed).collect()
     }
