@@ -40,7 +40,7 @@ pub fn datagram_stream(bytes: &[u8]) -> bool {
     'read: for piece in stream.chunks(usize::from(*cut).max(1)) {
         decoder.push(piece);
         loop {
-            match decoder.next() {
+            match decoder.datagram() {
                 Ok(Some(datagram)) => {
                     assert!(append(&datagram, &mut again), "what came in can go out");
                 }

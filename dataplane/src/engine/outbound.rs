@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::drops::Drop;
 use super::{Engine, HEAD_ROOM};
+use crate::packet::IpPacket;
 use crate::packet::icmp::{Unreachable, unreachable};
-use crate::packet::{IpPacket, Version};
 
 /// ICMP errors to programs on this machine, a second (RFC 4443, 2.4 f asks for a limit).
 const ERRORS_PER_SECOND: u32 = 50;
@@ -74,10 +74,8 @@ impl Engine {
         if !self.errors.take(now) {
             return;
         }
-        let from = match packet.version() {
-            Version::V4 => IpAddr::V4(self.config.ipv4),
-            Version::V6 => IpAddr::V6(self.config.ipv6),
-        };
+        // In the name of whom it was for: kernels drop what comes from outside in their own name (RFC 1812, 5.3.8).
+        let from = packet.destination();
         let mut answer = self.out.packets.take();
         answer.resize(HEAD_ROOM, 0);
         if unreachable(packet, from, reason, &mut answer) {

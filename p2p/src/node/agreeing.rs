@@ -147,7 +147,7 @@ impl Node {
     /// Where the TCP connection with a member goes, over which its datagrams go.
     pub fn stream_address(&self, peer: &DeviceId) -> Option<std::net::SocketAddr> {
         let session = self.sessions.get(peer).filter(|_| self.roster().is_member(peer))?;
-        let link = session.links.values().find(|link| !link.udp).or(session.links.values().next());
+        let link = session.links.values().find(|link| !link.udp).or_else(|| session.links.values().next());
         link.map(|link| link.address)
     }
 

@@ -184,7 +184,7 @@ impl Node {
                 .unwrap_or_default(),
             via: session.and_then(super::Session::via),
             relays: session.is_some_and(|session| session.relays),
-            reserved: self.relaying.held().contains(&device),
+            reserved: self.relaying.held().contains(device),
             nat: session.map(|session| session.nat).unwrap_or_default(),
             addresses: self.book.addresses(device),
             candidates: session.map(|session| session.candidates.clone()).unwrap_or_default(),

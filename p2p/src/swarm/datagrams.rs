@@ -198,7 +198,7 @@ async fn read(mut reader: impl futures::AsyncRead + Unpin, came: mpsc::Sender<Ve
         };
         decoder.push(bytes.get(..count).unwrap_or_default());
         loop {
-            match decoder.next() {
+            match decoder.datagram() {
                 // Full: the datagram is dropped.
                 Ok(Some(datagram)) => drop(came.try_send(datagram)),
                 Ok(None) => break,

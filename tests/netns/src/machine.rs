@@ -141,9 +141,9 @@ impl Machine {
         let new = if last >= 200 { last - 1 } else { 250 };
         let new = format!("{}.{}.{}.{new}/{bits}", parts[0], parts[1], parts[2]);
         let route = self.shell("ip -4 route show default");
-        // With the last address of the network its route would go; the router stays the same.
+        // With the last address of the network its routes go; the router stays the same.
         self.shell(&format!(
-            "ip address add {new} dev eth0; ip address del {old} dev eth0; ip -4 route replace {}",
+            "ip address del {old} dev eth0; ip address add {new} dev eth0; ip -4 route replace {}",
             route.lines().next().unwrap_or_default()
         ));
     }

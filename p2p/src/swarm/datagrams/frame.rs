@@ -30,7 +30,7 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Takes bytes. Call [`Self::next`] until it has no more, or what is kept grows.
+    /// Takes bytes. Call [`Self::datagram`] until it has no more, or what is kept grows.
     pub fn push(&mut self, bytes: &[u8]) {
         self.bytes.drain(..self.at);
         self.at = 0;
@@ -42,7 +42,7 @@ impl Decoder {
     /// # Errors
     ///
     /// When the stream is not one of datagrams; nothing of it can be believed any more.
-    pub fn next(&mut self) -> Result<Option<Vec<u8>>, Empty> {
+    pub fn datagram(&mut self) -> Result<Option<Vec<u8>>, Empty> {
         let rest = &self.bytes[self.at..];
         let Some((length, rest)) = rest.split_first_chunk::<HEADER>() else { return Ok(None) };
         let length = usize::from(u16::from_be_bytes(*length));
@@ -64,7 +64,7 @@ mod tests {
     fn an_empty_datagram_ends_the_stream() {
         let mut decoder = Decoder::default();
         decoder.push(&[0, 0]);
-        assert_eq!(decoder.next(), Err(Empty));
+        assert_eq!(decoder.datagram(), Err(Empty));
         assert!(!append(&[], &mut Vec::new()));
         assert!(!append(&vec![0; LONGEST + 1], &mut Vec::new()));
     }
@@ -82,7 +82,7 @@ mod tests {
             let (mut decoder, mut came) = (Decoder::default(), Vec::new());
             for piece in bytes.chunks(cut) {
                 decoder.push(piece);
-                while let Some(datagram) = decoder.next().unwrap() {
+                while let Some(datagram) = decoder.datagram().unwrap() {
                     came.push(datagram);
                 }
             }
