@@ -19,7 +19,8 @@ const CRATES: [(&str, &[&str]); 9] = [
 ];
 
 /// Rooms that decide and never carry: plain functions of what they are given.
-const CORES: [&str; 10] = [
+const CORES: [&str; 11] = [
+    "p2p/src/relay/",
     "p2p/src/identity/",
     "p2p/src/record/",
     "p2p/src/invite/",

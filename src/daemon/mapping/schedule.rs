@@ -125,12 +125,12 @@ mod tests {
         schedule.handle_doubt(now + Duration::from_secs(1));
         assert_eq!(schedule.due(), Some(now + DOUBT_PAUSE));
         schedule.handle_outcome(true, now + DOUBT_PAUSE);
-        schedule.handle_doubt(now + Duration::from_secs(100));
-        assert_eq!(schedule.due(), Some(now + Duration::from_secs(100)));
+        schedule.handle_doubt(now + Duration::from_secs(70));
+        assert_eq!(schedule.due(), Some(now + Duration::from_secs(70)));
         // A link that flapped is a sign too.
-        schedule.handle_outcome(true, now + Duration::from_secs(100));
-        schedule.handle_network(true, now + Duration::from_secs(200));
-        assert_eq!(schedule.due(), Some(now + Duration::from_secs(200) + SETTLE));
+        schedule.handle_outcome(true, now + Duration::from_secs(70));
+        schedule.handle_network(true, now + Duration::from_secs(110));
+        assert_eq!(schedule.due(), Some(now + Duration::from_secs(110) + SETTLE));
     }
 
     proptest! {
