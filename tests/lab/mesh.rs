@@ -12,8 +12,9 @@ pub(crate) const START: Duration = Duration::from_secs(20);
 /// The bar for joining and for meeting again, with the slowest of machines in mind.
 pub(crate) const MEET: Duration = Duration::from_secs(20);
 
-/// A peer that died without a word is known to be gone within this.
-pub(crate) const LOST: Duration = Duration::from_secs(40);
+/// A peer that died without a word is known to be gone within this: the control connection is given up after 30 s of
+/// silence, then its path is tried in vain for some seconds.
+pub(crate) const LOST: Duration = Duration::from_secs(75);
 
 /// A stopping daemon has this long to undo what it did.
 pub(crate) const STOP: Duration = Duration::from_secs(10);
