@@ -53,6 +53,9 @@ const WAITING_EVENTS: usize = 1024;
 const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
 /// How long the holder of an invite key may stay connected; people read the terms before they agree.
 const VISIT: Duration = Duration::from_secs(60);
+/// How long it may stay once it is let in: enough for the records of a large mesh on a slow link. It leaves by itself,
+/// unless it died; then its place is wanted for the next.
+const LEAVING: Duration = Duration::from_secs(10);
 /// What a newcomer may ask on one connection: the terms, then to be let in under one name after the other.
 const VISIT_REQUESTS: u32 = 128;
 /// Addresses of one member that an answer of Kademlia may bring, and that we tell of in ours.

@@ -37,7 +37,7 @@ use super::{address::ip, circuit::is_circuit};
 /// Connections a member may have with us: QUIC, TCP and a circuit from both sides at once, and spare ones for a reconnect.
 const PER_MEMBER: usize = 8;
 /// Connections that holders of one invite key may have with us: many devices may join by one code at the same time.
-const PER_INVITE: usize = 16;
+const PER_INVITE: usize = 32;
 /// Connections of invite holders in all: joining takes a second, more at once is an attack.
 const INVITEES: usize = 64;
 /// Handshakes in flight from everybody, and from one network: an IPv4 address (a household behind one NAT) or an IPv6

@@ -2,7 +2,7 @@
 
 use libp2p::{Multiaddr, PeerId, identify, request_response};
 
-use super::{Driver, Happened, KAD_ADDRESSES, VISIT_REQUESTS, now};
+use super::{Driver, Happened, KAD_ADDRESSES, LEAVING, VISIT_REQUESTS, now};
 use crate::{
     discovery::Source,
     identity::DeviceId,
@@ -35,6 +35,11 @@ impl Driver {
                     from = visit.address;
                 }
                 let response = self.node.handle_join(key, &request, from, now());
+                if let (invite::Response::Admitted { .. }, Some(visit)) =
+                    (&response, self.visits.get_mut(&connection_id))
+                {
+                    visit.until = visit.until.min(now().instant + LEAVING);
+                }
                 let _ = self.swarm.behaviour_mut().join.send_response(channel, Frame::Message(response));
             }
             (Frame::Broken(why), _) => {
