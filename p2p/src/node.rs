@@ -209,8 +209,11 @@ impl Node {
             Session::new(*next)
         });
         let (first, direct) = (session.is_over(), !session.links.is_empty());
-        let circuits = session.circuits.keys().copied();
-        let closing: BTreeSet<_> = session.supersede(now.instant).into_iter().chain(circuits).collect();
+        let mut closing: BTreeSet<_> = session.supersede(now.instant).into_iter().collect();
+        closing.extend(session.circuits.keys());
+        if dialled && std::mem::take(&mut session.called_again) {
+            closing.extend(session.links.keys());
+        }
         let replaces = !closing.is_empty();
         self.outputs.extend(closing.into_iter().map(Output::Close));
         let callable = dialled || udp;
@@ -234,6 +237,8 @@ impl Node {
             self.outputs.push_back(Output::Event(Event::Connected { peer, address }));
             self.ask_if_never(now);
             self.review_relaying(now);
+        }
+        if !direct || replaces {
             self.relaying_connected(peer, now);
         }
         if first {
@@ -247,8 +252,13 @@ impl Node {
 
     /// The peer's packets come from another address now.
     pub fn handle_moved(&mut self, peer: DeviceId, key: ConnectionKey, address: SocketAddr, now: Now) {
-        if let Some(link) = self.sessions.get_mut(&peer).and_then(|session| session.links.get_mut(&key)) {
-            link.address = address;
+        let Some(session) = self.sessions.get_mut(&peer) else { return };
+        if let Some(link) = session.links.get_mut(&key) {
+            let before = std::mem::replace(&mut link.address, address);
+            // Connections that we called at the old address do not follow.
+            let stays = |link: &Link| link.address == before && link.dialled && link.udp && address != before;
+            let dead = session.links.extract_if(.., |_, link| stays(link));
+            self.outputs.extend(dead.map(|(key, _)| Output::Close(key)));
             if !self.inside_tunnel(&address.ip()) {
                 self.book.succeeded(peer, address, now.wall);
             }
@@ -302,6 +312,8 @@ impl Node {
         self.keep_reservations(now);
         self.review_sessions(now);
         self.open_streams(now);
+        self.close_doubles(now);
+        self.call_doubted(now);
         if self.addresses_due.is_some_and(|due| due <= now.instant) {
             self.keep_addresses();
         }
@@ -348,7 +360,8 @@ impl Node {
             .into_iter()
             .chain(self.reach.next())
             .chain(agreements)
-            .chain(streams);
+            .chain(streams)
+            .chain(self.doubles_due());
         let relaying = relaying.min().map(|at| (at, Timer::Relaying));
         let pace = self.sessions.values().filter_map(Session::due).min().map(|at| (at, Timer::Pace));
         [dial, circuit, relaying, forgive, farewell, addresses, pace, self.timers.next()]

@@ -17,9 +17,9 @@ impl Node {
     }
 
     /// The path of a member's packets falls silent. A router may have forgotten our mappings, and then nobody reaches us before
-    /// we have said something.
+    /// we have said something. QUIC follows that where we had called; to others we must call again.
     pub fn handle_path_silent(&mut self, peer: DeviceId, now: Now) {
-        self.say_hello_to_all(now);
+        self.doubt_all(now);
         self.want_relay(peer, now);
     }
 
@@ -77,7 +77,21 @@ impl Node {
         self.review_sessions(now);
     }
 
-    /// The first direct connection with a member stands.
+    /// What we said about relaying went down with its connection: there may be another.
+    pub fn handle_relaying_lost(&mut self, peer: DeviceId, message: Message, now: Now) {
+        let is_wanted = match message {
+            Message::Open { peer } => self.ends.is_wanted(&peer),
+            Message::Offer { .. }
+            | Message::Accept { .. }
+            | Message::Refuse { .. }
+            | Message::Close { .. } => true,
+        };
+        if is_wanted && self.is_direct(&peer) {
+            self.carry_out_relaying(vec![relay::Output::Send(peer, message)], now);
+        }
+    }
+
+    /// The first direct connection with a member stands, or one that replaces those before.
     pub(super) fn relaying_connected(&mut self, peer: DeviceId, now: Now) {
         let mut out = Vec::new();
         self.middle.connected(peer, now.instant, &mut out);

@@ -1,12 +1,9 @@
 //! Calling members: at which addresses, by QUIC or TCP too, and what becomes of it.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use super::{Node, Now, Output};
-use crate::{
-    discovery::{DialBudget, Taken},
-    identity::DeviceId,
-};
+use crate::{discovery::DialBudget, identity::DeviceId};
 
 /// So many calls by QUIC have failed before TCP is tried, where QUIC has worked with somebody else.
 const BEFORE_TCP: u32 = 3;
@@ -15,6 +12,10 @@ const BEFORE_TCP: u32 = 3;
 const LOOKUPS: u32 = 3;
 /// With the longest pauses, two minutes.
 const CALLS_AN_HOUR: u32 = 30;
+
+/// How long an answer to the hello of a doubt takes at most, when the round trip is known and when not.
+const SHORTEST_DOUBT: Duration = Duration::from_millis(300);
+const LONGEST_DOUBT: Duration = Duration::from_secs(2);
 
 impl Node {
     /// No address of the peer answered.
@@ -44,6 +45,36 @@ impl Node {
             if self.roster().is_member(&peer) && !addresses.is_empty() {
                 self.outputs.push_back(Output::Dial { peer, streams: addresses.clone(), addresses });
             }
+        }
+    }
+
+    /// The connections of all may be dead: whoever does not answer soon is called again.
+    pub(super) fn doubt_all(&mut self, now: Now) {
+        self.say_hello_to_all(now);
+        for session in self.sessions.values_mut().filter(|session| !session.links.is_empty()) {
+            let round_trip = session.round_trip.unwrap_or_default();
+            let patience = (round_trip * 3).clamp(SHORTEST_DOUBT, LONGEST_DOUBT);
+            session.doubted.get_or_insert(now.instant + patience);
+        }
+    }
+
+    /// Calls those that have not answered, as far as the budget goes.
+    pub(super) fn call_doubted(&mut self, now: Now) {
+        let due = |session: &super::Session| session.doubted.is_some_and(|at| at <= now.instant);
+        let due = self.sessions.iter().filter(|(_, session)| due(session));
+        for peer in due.map(|(peer, _)| *peer).collect::<Vec<_>>() {
+            let mut addresses = self.callable_addresses(&peer);
+            let share = self.budget.share(1, true, now.instant);
+            addresses.truncate(share as usize);
+            let Some(session) = self.sessions.get_mut(&peer) else { continue };
+            session.doubted = None;
+            if addresses.is_empty() || !self.log.roster().is_member(&peer) {
+                continue;
+            }
+            session.called_again = true;
+            let by_udp = session.links.values().any(|link| link.udp);
+            let output = self.call(peer, addresses, if by_udp { 0 } else { share }, now);
+            self.outputs.push_back(output);
         }
     }
 
@@ -97,12 +128,9 @@ impl Node {
             addresses.rotate_left(turn);
             addresses.truncate(share);
             let wanted = if self.udp_works && failures < BEFORE_TCP { 0 } else { share };
-            let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-            let taken = self.budget.take(count(share), count(wanted), now.instant);
-            let Taken { streams, .. } = self.remember_call(peer, taken);
-            let streams = addresses.iter().take(streams as usize).copied().collect();
+            let output = self.call(peer, addresses, u32::try_from(wanted).unwrap_or(u32::MAX), now);
             self.call_through(peer, now.instant + super::relaying::CIRCUIT_AFTER);
-            return Some(Output::Dial { peer, addresses, streams });
+            return Some(output);
         }
     }
 
@@ -113,8 +141,12 @@ impl Node {
         self.sessions.is_empty() || failures <= LOOKUPS || failures.is_multiple_of(CALLS_AN_HOUR)
     }
 
-    fn remember_call(&mut self, peer: DeviceId, taken: Taken) -> Taken {
+    /// A call at these addresses, and by TCP at so many of them if the budget allows.
+    fn call(&mut self, peer: DeviceId, addresses: Vec<SocketAddr>, streams: u32, now: Now) -> Output {
+        let count = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
+        let taken = self.budget.take(count, streams, now.instant);
         self.calls.insert(peer, taken);
-        taken
+        let streams = addresses.iter().take(taken.streams as usize).copied().collect();
+        Output::Dial { peer, addresses, streams }
     }
 }

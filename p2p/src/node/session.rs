@@ -55,6 +55,10 @@ pub(super) struct Session {
     pub(super) greeting: bool,
     /// Something changed while it was.
     pub(super) greet_again: bool,
+    /// It may be dead: if there is no answer by then, the peer is called again,
+    pub(super) doubted: Option<Instant>,
+    /// as it was: the connections from before are dead.
+    pub(super) called_again: bool,
     /// Too fast for now: when to say hello, and when to send what is queued.
     pub(super) greet_at: Option<Instant>,
     pub(super) tell_at: Option<Instant>,
@@ -92,6 +96,8 @@ impl Session {
             stream_at: None,
             greeting: false,
             greet_again: false,
+            doubted: None,
+            called_again: false,
             greet_at: None,
             tell_at: None,
             telling: None,
@@ -147,7 +153,7 @@ impl Session {
 
     /// When something that waits for its pace is due.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.greet_at.into_iter().chain(self.tell_at).min()
+        [self.greet_at, self.tell_at, self.doubted].into_iter().flatten().min()
     }
 
     /// Whether the peer is on this very machine, as far as we see.

@@ -35,10 +35,13 @@ impl Node {
             // Perhaps it has not heard what we told it.
             session.told.clear();
         }
-        if std::mem::take(&mut session.greet_again) {
+        // It may have gone down with one of several connections.
+        let again = answer.is_none() && !session.links.is_empty();
+        if std::mem::take(&mut session.greet_again) || again {
             self.say_hello(peer, now);
         }
         if let Some(hello) = answer {
+            self.sessions.entry(peer).and_modify(|session| session.doubted = None);
             self.take_hello(peer, hello, now);
         }
     }

@@ -2,6 +2,7 @@
 
 mod agreeing;
 mod conduct;
+mod doubting;
 mod relaying;
 mod rendezvous;
 

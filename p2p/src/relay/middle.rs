@@ -149,12 +149,14 @@ impl Middle {
         true
     }
 
-    /// A member is directly connected: it may have restarted, and have forgotten what it had agreed to.
+    /// There is a new direct connection with a member. It may have restarted, and have forgotten what it had agreed to;
+    /// and what we offered may be lost with the connection before.
     pub fn connected(&mut self, peer: DeviceId, now: Instant, out: &mut Vec<Output>) {
         for (pair, forwarded) in self.forwarded.iter_mut().filter(|(pair, _)| pair.contains(&peer)) {
             let side = side(*pair, peer);
             forwarded.away[side] = None;
-            if forwarded.stands() {
+            forwarded.offered[side] = None;
+            if forwarded.agreed[1 - side] {
                 offer(*pair, forwarded, side, now, out);
             }
         }

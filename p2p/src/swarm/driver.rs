@@ -94,6 +94,7 @@ pub(super) struct Driver {
     pub(super) visits: BTreeMap<ConnectionId, Visit>,
     pub(super) exchanges: BTreeMap<OutboundRequestId, SessionId>,
     pub(super) hellos: BTreeMap<OutboundRequestId, SessionId>,
+    pub(super) relayings: BTreeMap<OutboundRequestId, crate::relay::Message>,
     /// Our own calls, and whether they go through others; the rest is libp2p's.
     pub(super) dials: BTreeMap<ConnectionId, bool>,
     /// The relays that we listen through.
@@ -216,7 +217,8 @@ impl Driver {
                 }
                 Output::Relaying { peer, message } => {
                     let relaying = self.swarm.behaviour_mut().relaying.inner();
-                    relaying.send_request(&peer.to_peer_id(), Frame::Message(message));
+                    let request = relaying.send_request(&peer.to_peer_id(), Frame::Message(message));
+                    self.relayings.insert(request, message);
                 }
                 Output::OpenStream(peer) => self.streams.open(peer),
                 Output::Close(key) => {

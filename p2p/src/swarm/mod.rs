@@ -193,6 +193,7 @@ pub fn start_member(
         visits: BTreeMap::new(),
         exchanges: BTreeMap::new(),
         hellos: BTreeMap::new(),
+        relayings: BTreeMap::new(),
         dials: BTreeMap::new(),
         reservations: HashMap::new(),
         relaying: false,

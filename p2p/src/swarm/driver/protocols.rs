@@ -163,16 +163,33 @@ impl Driver {
 
     /// A word about relaying. It is answered by nothing: taken means read.
     pub(super) fn handle_relaying(&mut self, event: Event<crate::relay::Message, ()>) {
-        let Event::Message { peer, message, .. } = event else { return };
-        let request_response::Message::Request { request, channel, .. } = message else { return };
-        let Some(device) = DeviceId::from_peer_id(&peer) else { return };
-        match request {
-            Frame::Message(message) => {
-                let relaying = self.swarm.behaviour_mut().relaying.inner();
-                let _ = relaying.send_response(channel, Frame::Message(()));
-                self.node.handle_relaying(device, message, now());
+        match event {
+            Event::Message { peer, message, .. } => {
+                let Some(device) = DeviceId::from_peer_id(&peer) else { return };
+                match message {
+                    request_response::Message::Request {
+                        request: Frame::Message(message), channel, ..
+                    } => {
+                        let relaying = self.swarm.behaviour_mut().relaying.inner();
+                        let _ = relaying.send_response(channel, Frame::Message(()));
+                        self.node.handle_relaying(device, message, now());
+                    }
+                    request_response::Message::Request { request: Frame::Broken(why), .. } => {
+                        self.node.handle_violation(device, &why, now());
+                    }
+                    request_response::Message::Response { request_id, .. } => {
+                        self.relayings.remove(&request_id);
+                    }
+                }
             }
-            Frame::Broken(why) => self.node.handle_violation(device, &why, now()),
+            Event::OutboundFailure { peer, request_id, error, .. } => {
+                let message = self.relayings.remove(&request_id);
+                let closed = matches!(error, request_response::OutboundFailure::ConnectionClosed);
+                if let (Some(peer), Some(message), true) = (DeviceId::from_peer_id(&peer), message, closed) {
+                    self.node.handle_relaying_lost(peer, message, now());
+                }
+            }
+            Event::InboundFailure { .. } | Event::ResponseSent { .. } => {}
         }
     }
 
