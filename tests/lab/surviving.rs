@@ -68,8 +68,7 @@ pub(crate) fn a_download_survives_a_nat_that_forgets() {
     let flow = pair.flow("direct");
     pair.networks[0].rebind();
     flow.goes_on(2 * FLOWING, LIMIT);
-    // Noticed after two seconds; then TCP sends again only at its own doubling pace, 3 s or 6 s after the first loss.
-    bar("NAT rebinding", &flow, 10);
+    bar("NAT rebinding", &flow, 3);
     pair.has_path("direct");
 }
 

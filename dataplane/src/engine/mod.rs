@@ -51,6 +51,7 @@ mod event;
 mod fit;
 mod forwarding;
 mod guessing;
+mod held;
 mod inbound;
 mod outbound;
 mod output;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::drops::Drop;
 use super::event::Event;
 use super::fit::Fit;
+use super::held::Held;
 use super::output::Output;
 use super::timers::{Timer, Timers};
 use super::transmit::Transmit;
@@ -62,6 +63,7 @@ pub(super) struct Remote {
     /// Packets that waited, and turned out to be too long for the path: what fits.
     pub(super) refused: Vec<(Vec<u8>, u16)>,
     waiting: VecDeque<Vec<u8>>,
+    held: Held,
     waiting_since: Option<Instant>,
     wanted_at: Option<Instant>,
     run: Option<Transmit>,
@@ -91,6 +93,7 @@ impl Remote {
             longest: 0,
             refused: Vec::new(),
             waiting: VecDeque::new(),
+            held: Held::default(),
             waiting_since: None,
             wanted_at: None,
             run: None,
@@ -113,7 +116,11 @@ impl Remote {
         self.sending = true;
         let route = self.path.best().filter(|_| self.waiting.is_empty() && self.peer.tunnel.is_ready());
         match route.map_or(Fit::NotReady, |route| self.fit(packet, route, mtu, out, now)) {
-            Fit::Sealed => {}
+            Fit::Sealed => {
+                if let Some(route) = route {
+                    self.held.sent(packet.bytes(), route, self.path.unanswered_for(now), out, now);
+                }
+            }
             Fit::NotReady => self.wait(packet.bytes(), out, now),
             Fit::TooBig(mtu) => return Err(mtu),
         }
@@ -146,6 +153,10 @@ impl Remote {
         self.pump_path(out);
         if std::mem::take(&mut self.is_called) && self.path.best().is_none() {
             self.ask_for_candidates(out, now);
+        }
+        for packet in self.held.moved(self.path.best()).rev() {
+            self.waiting.push_front(packet);
+            self.waiting_since.get_or_insert(now);
         }
         if !self.waiting.is_empty() || self.revive {
             self.pump_waiting(mtu, out, now);

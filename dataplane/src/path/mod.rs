@@ -23,11 +23,11 @@
 //!   about the same time), then ever slower, doubling up to 30 s. When neither traffic nor signalling wants the peer it then
 //!   ends. Signalling that brings nothing new begins a short burst again, at last once a minute.
 //! * *Carried*: anything received over the active pair proves it alive. While we send and hear nothing for
-//!   a second, it is pinged; while nobody sends, as often as the routers between
+//!   half a second, it is pinged; while nobody sends, as often as the routers between
 //!   demand (`keepalive.rs`: from 25 s towards 55 s, or less where that was too long), by one side only. The best other verified pair is
 //!   kept alive beside it; the rest is tried twice a minute, and only while there is traffic.
 //!   Ten minutes after the last packet even that ends: the pair stays chosen but nothing is sent until wanted.
-//! * *Silent*: pings each 500 ms and one round to all others. After three unanswered pings any pair that
+//! * *Silent*: pings each 250 ms and one round to all others. After three unanswered pings any pair that
 //!   answered since takes over; after five, and two seconds, the path is dead, and what is verified comes
 //!   next or the search begins again.
 //!
@@ -37,7 +37,7 @@
 //! *Detours* (`detour.rs`): a relay's session and a stream are pairs too, opened and closed by the engine. They carry as
 //! soon as they answer, while the burst to the addresses goes on behind them. A direct pair that answers then needs three
 //! more pongs and no three seconds, unless it failed in the last minute. When it falls silent the detour, kept warm as
-//! second best, takes over within three seconds; while a detour carries, the addresses are tried twice a minute.
+//! second best, takes over within two seconds; while a detour carries, the addresses are tried twice a minute.
 //!
 //! *Guessing* (`guess.rs`): where one side's NAT has another port for each destination ([`Nat::Hard`]) and the other's has
 //! not, plain pings never meet. Half a second after signalling, if nothing direct answered, the one side pings from 256

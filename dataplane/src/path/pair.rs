@@ -11,7 +11,7 @@ use super::mtu::Mtu;
 use super::score::{Kind, Score};
 
 /// A ping is waited for at least this long before it counts as unanswered, and at least twice the round trip.
-const MIN_PATIENCE: Duration = Duration::from_millis(500);
+const MIN_PATIENCE: Duration = Duration::from_millis(300);
 /// It is never waited for longer: a round trip above half of this was measured over a sleep, or is of no use.
 const MAX_PATIENCE: Duration = Duration::from_secs(3);
 /// Pings without an answer that are remembered: the search's 20 of 2 s and as many again.

@@ -41,9 +41,11 @@ pub(super) const IN_USE: Duration = Duration::from_secs(60);
 const SPARE_SPACING: Duration = Duration::from_secs(30);
 
 /// We send and hear nothing for this long: ask.
-const SILENCE: Duration = Duration::from_secs(1);
-/// Spacing while the active pair is in doubt and wanted, and of a trial.
-const DOUBT_SPACING: Duration = Duration::from_millis(500);
+const SILENCE: Duration = Duration::from_millis(500);
+/// Spacing while the active pair is in doubt and wanted: the third miss is known 1.3 s after the last answer.
+const DOUBT_SPACING: Duration = Duration::from_millis(250);
+/// Spacing of a trial.
+const TRIAL_SPACING: Duration = Duration::from_millis(500);
 /// A new detour is tried at that spacing for so long.
 const FIRST_TRIALS: Duration = Duration::from_secs(10);
 /// Spacing while it is in doubt and nobody waits.
@@ -198,9 +200,9 @@ impl Agent {
         }
         let spaced = |spacing: Duration| pair.last_sent.map_or(now, |sent| sent + spacing);
         if Some(pair.route) == self.active {
-            let Some(verified) = &pair.verified else { return Some(spaced(DOUBT_SPACING)) };
+            let Some(verified) = &pair.verified else { return Some(spaced(TRIAL_SPACING)) };
             if self.challenger.is_some() {
-                return Some(spaced(DOUBT_SPACING));
+                return Some(spaced(TRIAL_SPACING));
             }
             if let Some(waiting) = self.waiting_since {
                 return Some(spaced(DOUBT_SPACING).max(waiting + SILENCE));
@@ -221,14 +223,14 @@ impl Agent {
         }
         if let Some(challenger) = self.challenger.as_ref().filter(|challenger| challenger.route == pair.route)
         {
-            return Some(spaced(if challenger.hasty { BURST_SPACING } else { DOUBT_SPACING }));
+            return Some(spaced(if challenger.hasty { BURST_SPACING } else { TRIAL_SPACING }));
         }
         // Both ends and the relay learn of a session one after the other: the first pings may be lost.
         if let Source::Agreed(since) = pair.source
             && pair.verified.is_none()
             && now < since + FIRST_TRIALS
         {
-            return Some(spaced(DOUBT_SPACING));
+            return Some(spaced(TRIAL_SPACING));
         }
         // Without an active pair there is a search, or quiet.
         if self.active.is_none() || !self.used_within(IN_USE, now) {
@@ -255,6 +257,11 @@ impl Agent {
         let touched = pair.last_touched().max(self.used_at);
         let gap = touched.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
         self.keep_alive.tried(active, gap, now);
+    }
+
+    /// For how long something sent has been without any answer.
+    pub(crate) fn unanswered_for(&self, now: Instant) -> Duration {
+        self.waiting_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 
     pub(super) fn used_within(&self, time: Duration, now: Instant) -> bool {
