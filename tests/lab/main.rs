@@ -107,11 +107,14 @@ fn main() -> ExitCode {
         trespassing:
             no_packet_goes_to_anybody_but_peers
             members_behind_routers_send_to_members_only
-            a_member_cannot_speak_in_anothers_name;
+            a_member_cannot_speak_in_anothers_name
+            a_route_into_the_tunnel_makes_no_loop;
         surviving:
             a_download_survives_a_nat_that_forgets
             a_download_survives_the_death_of_its_relay
             a_download_survives_a_direct_path_that_falls_silent
+            a_download_does_not_need_the_founder
+            a_daemon_killed_under_load_is_back_within_seconds
             a_frozen_daemon_comes_back_without_a_burst;
         blocked:
             a_member_without_udp_reaches_the_founder_in_a_stream

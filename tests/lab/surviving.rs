@@ -1,11 +1,11 @@
 //! A download through the mesh outlives what happens to the paths below it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use warren_netns::{Daemon, Flow, Kind, Machine, Network, World, until};
 
 use crate::cell::path;
-use crate::mesh::{MEET, found, invite, join, own, peers, reaches, world};
+use crate::mesh::{MEET, found, invite, join, own, peers, reaches, restart, world};
 
 /// Enough to know that it flows: a second of the download.
 const FLOWING: u64 = 1_500_000;
@@ -106,6 +106,35 @@ pub(crate) fn a_download_survives_a_direct_path_that_falls_silent() {
     pair.has_path("relay");
     pair.world.middle().join(&pair.networks[0], &pair.networks[1]);
     pair.has_path("direct");
+}
+
+/// T29: nobody is in the middle of a direct path.
+pub(crate) fn a_download_does_not_need_the_founder() {
+    let mut pair = pair(Kind::Restricted, Kind::Restricted);
+    let flow = pair.flow("direct");
+    pair.daemons.remove(0).kill();
+    let lost = || peers(&pair.a).iter().any(|peer| peer["name"] == "founder" && peer["online"] == false);
+    until(2 * LIMIT, "a misses the founder", || lost().then_some(()));
+    flow.goes_on(2 * FLOWING, LIMIT);
+    bar("founder killed", &flow, 1);
+    pair.has_path("direct");
+}
+
+/// T19: a daemon that is killed under load is back at once, and again.
+#[expect(clippy::print_stdout, reason = "the figures are what the lab is for")]
+#[expect(clippy::disallowed_methods, reason = "a test bench lives in real time")]
+pub(crate) fn a_daemon_killed_under_load_is_back_within_seconds() {
+    let mut pair = pair(Kind::Restricted, Kind::Restricted);
+    let _flow = pair.flow("direct");
+    let address = own(&pair.b, "ipv4");
+    let mut daemon = pair.daemons.remove(2);
+    for time in ["first", "second"] {
+        daemon.kill();
+        daemon = restart(&pair.b);
+        let begin = Instant::now();
+        until(Duration::from_secs(5), "a pings b again", || pair.a.pings(&address, 1).then_some(()));
+        println!("killed the {time} time: pinged {:.2?} after it was up", begin.elapsed());
+    }
 }
 
 pub(crate) fn a_frozen_daemon_comes_back_without_a_burst() {

@@ -2,7 +2,9 @@
 
 use warren_netns::{Kind, Machine, until};
 
-use crate::mesh::{MEET, STOP, agree, found, invite, join, own, reach_each_other, reaches, restart, world};
+use crate::mesh::{
+    MEET, STOP, agree, device, found, invite, join, own, reach_each_other, reaches, restart, world,
+};
 
 /// Counts what `machine` sends to anybody but `friends`, multicast groups of the LAN, and its own tunnel.
 fn watch(machine: &Machine, friends: &[&Machine]) {
@@ -108,4 +110,40 @@ pub(crate) fn a_member_cannot_speak_in_anothers_name() {
     assert!(counted(), "packets in another's name arrived:\n{}", nas.shell("nft list table inet seen"));
     // The same from the honest one does arrive.
     until(MEET, "the honest one is heard", || (honest.pings(&address, 1) && !counted()).then_some(()));
+}
+
+/// T5: whoever routes a peer's own address into the tunnel gets no packets that carry each other.
+#[expect(clippy::print_stdout, reason = "the figures are what the lab is for")]
+pub(crate) fn a_route_into_the_tunnel_makes_no_loop() {
+    let world = world();
+    let (street, avenue) = (world.public("street"), world.public("avenue"));
+    let (nas, laptop) = (world.machine("nas", &street), world.machine("laptop", &avenue));
+    let (_nas, daemon) = (found(&nas), join(&laptop, &invite(&nas, &[])));
+    reach_each_other(&nas, &laptop);
+    let tunnel = device(&laptop)["interface"].as_str().unwrap_or("warren0").to_owned();
+    let through = |word: &str| {
+        for (family, address) in
+            [("-4", nas.ipv4().map(|ip| ip.to_string())), ("-6", nas.ipv6().map(|ip| ip.to_string()))]
+        {
+            if let Some(address) = address {
+                laptop.shell(&format!("ip {family} route {word} {address} dev {tunnel}"));
+            }
+        }
+    };
+    let count = |what: &str, device: &str| {
+        let line = laptop.shell(&format!("cat /sys/class/net/{device}/statistics/{what}"));
+        line.trim().parse::<u64>().unwrap_or_default()
+    };
+    through("add");
+    let (before, busy) = ([count("tx_bytes", "eth0"), count("tx_bytes", &tunnel)], daemon.processor_time());
+    let address = own(&nas, "ipv4");
+    let _ = laptop.run("ping", &["-c", "10", "-i", "0.2", "-W", "1", &address]);
+    let sent = [count("tx_bytes", "eth0") - before[0], count("tx_bytes", &tunnel) - before[1]];
+    let busy = daemon.processor_time().zip(busy).map(|(after, before)| after.saturating_sub(before));
+    println!(
+        "with its way out routed into the tunnel: {sent:?} bytes out of cable and tunnel, {busy:.2?} busy"
+    );
+    assert!(sent.iter().all(|bytes| *bytes < 70_000), "{sent:?}");
+    through("del");
+    reach_each_other(&nas, &laptop);
 }
