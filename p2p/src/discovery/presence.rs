@@ -84,6 +84,14 @@ impl Presences {
         self.latest.get(device).map_or(&[], |presence| &presence.value().relays)
     }
 
+    /// The members that others call their relays, from `own` on in the order of keys, so that not all choose the same.
+    pub fn named_relays(&self, own: &DeviceId) -> impl Iterator<Item = DeviceId> {
+        let named = self.latest.values().flat_map(|presence| &presence.value().relays);
+        let named: BTreeSet<DeviceId> = named.copied().collect();
+        let (before, after): (Vec<_>, Vec<_>) = named.into_iter().partition(|device| device < own);
+        after.into_iter().chain(before)
+    }
+
     /// Takes a presence if it is of this mesh, not too old, and newer than what we have; says whether it was taken.
     pub fn insert(&mut self, presence: &Verified<Presence>, mesh: &MeshId, now: Timestamp) -> bool {
         let value = presence.value();

@@ -63,6 +63,10 @@ impl Node {
             // Whoever is connected through another is to be connected directly.
             let relayed = self.sessions.iter().filter(|(_, session)| session.via().is_some());
             targets.extend(relayed.map(|(device, _)| device).filter(|device| roster.is_member(device)));
+            if !self.is_reachable(now) {
+                let more = self.relays_to_find(&targets);
+                targets.extend(more);
+            }
         }
         let sessions = &self.sessions;
         let direct =

@@ -1,14 +1,14 @@
 //! Control connections through other members: whether we relay, who relays to us, whom we call through whom.
 //!
 //! A member that nobody can call keeps reservations with up to two connected members that relay, and says so in its
-//! presence. Whoever does not get through to a member directly calls it through those, or, if nothing is known of its
+//! presence. If none of its neighbours relays it connects with those that others name there. Whoever does not get through to a member directly calls it through those, or, if nothing is known of its
 //! relays, through the relays it is itself connected with. Over such a circuit the two say hello as on any connection,
 //! so each learns where the other's sockets are, and both call directly at about the same time: that opens the holes in
 //! the routers of both. When the direct connection stands, the circuit is closed. Where it never does (two symmetric
 //! NATs), the calls go on with long pauses, and the circuit serves.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -16,7 +16,7 @@ use super::{ConnectionKey, Event, Node, Now, Output, Session, Via, session::Circ
 use crate::{identity::DeviceId, signal::NatKind};
 
 /// Reservations that we keep: one, and one for when that relay goes.
-const RESERVATIONS: usize = 2;
+pub(super) const RESERVATIONS: usize = 2;
 /// Relays through which a member is called at once.
 const RELAYS_AT_ONCE: usize = 3;
 /// How long a direct call may take before a circuit is tried beside it: as TCP waits for QUIC.
@@ -72,7 +72,7 @@ impl Relaying {
     }
 
     /// Reservations that we have or are about to.
-    fn open(&self) -> usize {
+    pub(super) fn open(&self) -> usize {
         let open = |state: &&Reservation| !matches!(state, Reservation::Refused { .. });
         self.reservations.values().filter(open).count()
     }
@@ -285,6 +285,27 @@ impl Node {
             None => self.book.addresses(relay).into_iter().find(|address| !self.inside_tunnel(&address.ip())),
         };
         address.map(|address| Via { relay: *relay, address })
+    }
+
+    /// Relays to be connected with, because among these members are too few: those we have, then those others name.
+    pub(super) fn relays_to_find(&self, targets: &BTreeSet<DeviceId>) -> Vec<DeviceId> {
+        let roster = self.log.roster();
+        let relays = |device: &&DeviceId| self.sessions.get(device).is_some_and(|session| session.relays);
+        let missing = RESERVATIONS.saturating_sub(targets.iter().filter(relays).count());
+        let known = self.relaying.held().into_iter().chain(self.presences.named_relays(&self.own));
+        let fit = known.filter(|device| {
+            *device != self.own
+                && roster.is_member(device)
+                && roster.sees(&self.own, device)
+                && !targets.contains(device)
+        });
+        let mut found: Vec<DeviceId> = Vec::new();
+        for device in fit {
+            if found.len() < missing && !found.contains(&device) {
+                found.push(device);
+            }
+        }
+        found
     }
 
     /// Follows what decides whether we relay and need relays.

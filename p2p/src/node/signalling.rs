@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{Event, Node, Now, Output, Paces, SessionId, timers::PRESENCE};
+use super::{Event, Node, Now, Output, Paces, SessionId, relaying::RESERVATIONS, timers::PRESENCE};
 use crate::{
     discovery::{Presence, Presences, Source},
     identity::DeviceId,
@@ -197,6 +197,9 @@ impl Node {
         if known && self.presences.insert(presence, &self.mesh, now.wall) {
             if presence.value().relays.iter().any(|relay| !relays.contains(relay)) {
                 self.relays_changed(device, now);
+                if self.relaying.open() < RESERVATIONS {
+                    self.set_targets(now);
+                }
             }
             for address in &presence.value().addresses {
                 if near || !address.ip().is_loopback() {
