@@ -50,6 +50,7 @@ use std::{
 };
 
 pub use authoring::CommandError;
+pub use calling::Renumbered;
 pub use event::{Event, PeerLink};
 pub use keep::{Keep, KeepError};
 pub use output::{ConnectionKey, LinkInfo, Now, Output, SessionId, Via};
@@ -210,7 +211,8 @@ impl Node {
         });
         let (first, direct) = (session.is_over(), !session.links.is_empty());
         let circuits = session.circuits.keys().copied();
-        let closing: BTreeSet<_> = session.supersede(now.instant).into_iter().chain(circuits).collect();
+        let closing: BTreeSet<_> =
+            session.supersede(udp.then_some(address), now.instant).into_iter().chain(circuits).collect();
         let replaces = !closing.is_empty();
         self.outputs.extend(closing.into_iter().map(Output::Close));
         let callable = dialled || udp;

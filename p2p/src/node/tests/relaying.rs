@@ -247,11 +247,14 @@ fn a_circuit_that_comes_beside_a_fresh_direct_connection_is_closed_again() {
     let (far, relay) = (identity(2).device_id(), identity(3).device_id());
     direct(&mut node, far, 1, public(2), now);
     outputs(&mut node, now);
-    node.handle_circuit(far, ConnectionKey(2), relay, false, now);
+    node.handle_circuit(far, ConnectionKey(2), relay, true, now);
     assert!(outputs(&mut node, now).iter().any(|output| matches!(output, Output::Close(ConnectionKey(2)))));
     node.handle_disconnected(far, ConnectionKey(2), now);
     assert!(events(&mut node, now).is_empty());
-    // Later it means that the peer has lost the direct one.
+    // The peer may have lost the direct one; else it closes this one.
+    node.handle_circuit(far, ConnectionKey(4), relay, false, now);
+    assert!(!outputs(&mut node, now).iter().any(|output| matches!(output, Output::Close(_))));
+    // Later it certainly has.
     let now = later(now, Duration::from_secs(60));
     node.handle_circuit(far, ConnectionKey(3), relay, false, now);
     assert!(outputs(&mut node, now).iter().any(|output| matches!(output, Output::Close(ConnectionKey(1)))));

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use super::{newcomers::uses, rig::Device};
 use crate::{
     identity::DeviceId,
-    node::{Event, RelayPolicy},
+    node::{Event, RelayPolicy, Renumbered},
 };
 
 /// A founder that relays, and two members with walls between them: they have met nobody but the founder.
@@ -81,8 +81,8 @@ async fn a_direct_connection_ends_the_circuit() {
     one.wall.open();
     other.wall.open();
     // As if a router had been set up; they call again by themselves, but not at once.
-    one.handle().network_changed().await.unwrap();
-    other.handle().network_changed().await.unwrap();
+    one.handle().network_changed(Renumbered::default()).await.unwrap();
+    other.handle().network_changed(Renumbered::default()).await.unwrap();
     one.connected(other.id()).await;
     other.connected(one.id()).await;
     for (device, peer) in [(&one, &other), (&other, &one)] {
