@@ -109,6 +109,8 @@ fn main() -> ExitCode {
             members_behind_routers_send_to_members_only
             a_member_cannot_speak_in_anothers_name;
         surviving:
+            a_download_survives_an_address_change
+            a_download_survives_an_address_change_of_its_source
             a_download_survives_a_nat_that_forgets
             a_download_survives_the_death_of_its_relay
             a_download_survives_a_direct_path_that_falls_silent
