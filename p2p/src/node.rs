@@ -50,6 +50,7 @@ use std::{
 };
 
 pub use authoring::CommandError;
+pub use calling::Renumbered;
 pub use event::{Event, PeerLink};
 pub use keep::{Keep, KeepError};
 pub use output::{ConnectionKey, LinkInfo, Now, Output, SessionId, Via};
@@ -209,7 +210,8 @@ impl Node {
             Session::new(*next)
         });
         let (first, direct) = (session.is_over(), !session.links.is_empty());
-        let mut closing: BTreeSet<_> = session.supersede(now.instant).into_iter().collect();
+        let from = udp.then_some(address);
+        let mut closing: BTreeSet<_> = session.supersede(from, now.instant).into_iter().collect();
         closing.extend(session.circuits.keys());
         if dialled && std::mem::take(&mut session.called_again) {
             closing.extend(session.links.keys());

@@ -33,7 +33,10 @@ pub(super) struct Interfaces {
     known: BTreeSet<Network>,
     disturbances: u64,
     outward: [Option<IpAddr>; 2],
+    /// The last that there was.
+    last_outward: [Option<IpAddr>; 2],
     moved: Vec<Family>,
+    renumbered: Vec<Family>,
 }
 
 /// What the watching task knows.
@@ -57,7 +60,16 @@ impl Interfaces {
         };
         let (sender, there) = watch::channel(State::default());
         tokio::spawn(follow(watcher, routes, tun.to_owned(), sender));
-        Ok(Self { there, known: BTreeSet::new(), disturbances: 0, outward: look(), moved: Vec::new() })
+        let outward = look();
+        Ok(Self {
+            there,
+            known: BTreeSet::new(),
+            disturbances: 0,
+            outward,
+            last_outward: outward,
+            moved: Vec::new(),
+            renumbered: Vec::new(),
+        })
     }
 
     /// Waits until the network changed. `inside` are our addresses in the mesh: they change with us and
@@ -81,12 +93,18 @@ impl Interfaces {
 
     fn look_outward(&mut self) {
         let now = look();
-        self.moved = [Family::V4, Family::V6]
-            .into_iter()
+        let families = || [Family::V4, Family::V6].into_iter();
+        self.moved = families()
             .zip(now.iter().zip(&self.outward))
             .filter_map(|(family, (now, before))| (now != before).then_some(family))
             .collect();
         self.outward = now;
+        let there: BTreeSet<IpAddr> = self.known.iter().map(|(address, _)| *address).collect();
+        let last = self.last_outward.iter_mut();
+        self.renumbered = families()
+            .zip(now.iter().zip(last))
+            .filter_map(|(family, (now, last))| is_renumbered(last, *now, &there).then_some(family))
+            .collect();
     }
 
     /// The addresses with our port.
@@ -111,6 +129,18 @@ impl Interfaces {
     pub(super) fn moved(&self) -> &[Family] {
         &self.moved
     }
+
+    /// Those of them that have another address instead of one that is gone from this machine. A network that is away for a
+    /// moment and comes back as it was replaces nothing.
+    pub(super) fn renumbered(&self) -> &[Family] {
+        &self.renumbered
+    }
+}
+
+/// Whether packets leave from another address than the `last` there was, which this machine has lost. Notes the present one.
+fn is_renumbered(last: &mut Option<IpAddr>, now: Option<IpAddr>, there: &BTreeSet<IpAddr>) -> bool {
+    let Some(now) = now else { return false };
+    last.replace(now).is_some_and(|last| last != now && !there.contains(&last))
 }
 
 fn look() -> [Option<IpAddr>; 2] {
@@ -209,6 +239,19 @@ fn reachable(address: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_another_address_instead_of_one_that_is_gone_renumbers() {
+        let [home, cafe]: [IpAddr; 2] = ["192.168.1.7", "10.0.0.7"].map(|address| address.parse().unwrap());
+        let mut last = Some(home);
+        let mut renumbered =
+            |now, there: &[IpAddr]| is_renumbered(&mut last, now, &there.iter().copied().collect());
+        assert!(!renumbered(None, &[]), "the cable is out");
+        assert!(!renumbered(Some(home), &[home]), "and in again");
+        assert!(!renumbered(None, &[]));
+        assert!(renumbered(Some(cafe), &[cafe]));
+        assert!(!renumbered(Some(home), &[cafe, home]), "a second network, which is preferred");
+    }
 
     #[test]
     fn loopback_and_link_local_are_not_worth_telling() {

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use tokio::sync::mpsc;
 use warren_p2p::identity::DeviceId;
+use warren_p2p::node::Renumbered;
 
 use super::core::Core;
 use super::machine::monotonic;
@@ -24,7 +25,10 @@ impl Core {
                 session.heard.reachable.clear();
             }
             session.nat.network_changed(self.interfaces.networks(), moved, monotonic());
-            if let Err(error) = session.swarm().network_changed().await {
+            let renumbered = self.interfaces.renumbered();
+            let renumbered = [Family::V4, Family::V6].map(|family| renumbered.contains(&family));
+            let renumbered = Renumbered { v4: renumbered[0], v6: renumbered[1] };
+            if let Err(error) = session.swarm().network_changed(renumbered).await {
                 tracing::debug!(%error, "nobody was called again");
             }
         }

@@ -110,6 +110,8 @@ fn main() -> ExitCode {
             a_member_cannot_speak_in_anothers_name
             a_route_into_the_tunnel_makes_no_loop;
         surviving:
+            a_download_survives_an_address_change
+            a_download_survives_an_address_change_of_its_source
             a_download_survives_a_nat_that_forgets
             a_download_survives_the_death_of_its_relay
             a_download_survives_a_direct_path_that_falls_silent

@@ -63,6 +63,24 @@ fn bar(what: &str, flow: &Flow, seconds: u64) {
     assert!(outage <= Duration::from_secs(seconds), "{what}: {outage:?}");
 }
 
+pub(crate) fn a_download_survives_an_address_change() {
+    let pair = pair(Kind::Restricted, Kind::Restricted);
+    let flow = pair.flow("direct");
+    pair.a.change_address();
+    flow.goes_on(2 * FLOWING, LIMIT);
+    bar("address change", &flow, 3);
+    pair.has_path("direct");
+}
+
+pub(crate) fn a_download_survives_an_address_change_of_its_source() {
+    let pair = pair(Kind::Restricted, Kind::Restricted);
+    let flow = pair.flow("direct");
+    pair.b.change_address();
+    flow.goes_on(2 * FLOWING, LIMIT);
+    bar("address change of the source", &flow, 3);
+    pair.has_path("direct");
+}
+
 pub(crate) fn a_download_survives_a_nat_that_forgets() {
     let pair = pair(Kind::Restricted, Kind::Restricted);
     let flow = pair.flow("direct");

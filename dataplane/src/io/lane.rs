@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 
 use quinn_udp::{RecvMeta, Transmit};
 
-use super::udp::{SharedUdp, is_too_big};
+use super::udp::SharedUdp;
 use crate::packet::Pool;
 
 /// Datagrams that wait for the control connections. More is loss, which QUIC repairs.
@@ -72,12 +72,19 @@ impl QuicLane {
         Self(socket)
     }
 
-    /// Send now. `WouldBlock` when the socket buffer is full: wait with a [`LanePoller`]. Other errors concern this
-    /// datagram or its destination, not the socket. What is longer than the link counts as lost on its way: that is how
-    /// QUIC's own search for the path's MTU learns of it, and an error would end the connection.
+    /// Send now. The only error is `WouldBlock`, when the socket buffer is full: wait with a [`LanePoller`].
+    ///
+    /// What the kernel does not take counts as lost on its way. An error would end the connection, and without a word:
+    /// quinn drops the task that drives it, so that not even its timers end it. But a machine has no route for the
+    /// moment between two addresses, and what is longer than the link is how QUIC searches for the path's MTU.
     pub fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        let sent = self.0.try_send(transmit);
-        if sent.as_ref().is_err_and(is_too_big) { Ok(()) } else { sent }
+        match self.0.try_send(transmit) {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                tracing::trace!(%error, destination = %transmit.destination, "a QUIC datagram is lost");
+                Ok(())
+            }
+            sent => sent,
+        }
     }
 
     /// Fetch datagrams, one a buffer: there is never more than one segment behind a `RecvMeta`. A datagram that

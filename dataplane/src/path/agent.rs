@@ -38,7 +38,7 @@ const MAX_EVENTS: usize = 16;
 pub struct Agent {
     pub(super) codec: Codec,
     pub(super) random: Random,
-    /// This run of ours, in the pings.
+    /// This run of ours on this network, in the pings.
     pub(super) session: u64,
     pub(super) sequence: u64,
     /// The challenge the peer handed us last.
@@ -207,18 +207,6 @@ impl Agent {
         self.networks = networks;
     }
 
-    /// Our own network changed: nothing known of any pair holds, so all are tried at once. The active one carries on until it misses answers.
-    pub fn network_changed(&mut self, now: Instant) {
-        self.advance(now);
-        self.forget_all();
-        self.keep_alive.restart();
-        self.forget_attempts();
-        if self.active.is_some() || self.is_wanted(now) {
-            self.start_search(now);
-        }
-        self.run(now);
-    }
-
     /// A packet waits for the peer, or was just sent to it. Cheap enough for every packet.
     pub fn want(&mut self, now: Instant) {
         self.advance(now);
@@ -301,7 +289,9 @@ impl Agent {
         match self.codec.decode(datagram)? {
             Message::Ping { transaction, session, sequence, challenge, size } => {
                 let random = &mut self.random;
+                let before = self.sessions.current();
                 let freshness = self.sessions.judge(session, sequence, challenge, || random.next());
+                let is_another = before.is_some_and(|before| self.sessions.current() != Some(before));
                 let bucket = match freshness {
                     Freshness::Fresh => &mut self.pongs,
                     Freshness::Unproven => &mut self.first_contacts,
@@ -313,6 +303,9 @@ impl Agent {
                 self.advance(now);
                 let challenge = self.sessions.challenge_for(session);
                 self.send(from, &Message::Pong { transaction, challenge, seen: from.seen(), size });
+                if is_another {
+                    self.begin_anew(now);
+                }
                 if freshness == Freshness::Fresh {
                     self.handle_fresh_ping(from, now);
                 }

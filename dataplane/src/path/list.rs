@@ -17,15 +17,6 @@ impl Agent {
         self.pairs.iter_mut().find(|pair| pair.route == route)
     }
 
-    /// Nothing known of any pair holds; the active one carries on until it misses answers.
-    pub(super) fn forget_all(&mut self) {
-        for pair in &mut self.pairs {
-            pair.forget();
-        }
-        self.challenger = None;
-        self.silent_since = None;
-    }
-
     pub(super) fn was_heard_within(&self, route: Route, time: Duration, now: Instant) -> bool {
         let pair = self.pairs.iter().find(|pair| pair.route == route);
         pair.and_then(|pair| pair.heard).is_some_and(|heard| heard + time > now)

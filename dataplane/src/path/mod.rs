@@ -49,6 +49,9 @@
 //! still answers we go back, so that a packet re-sent by an eavesdropper from elsewhere costs a second, not the path.
 //! [`Agent::info`] and [`Event::Changed`] speak of verified paths only.
 //!
+//! *Another network* (`anew.rs`): whoever's network changed pings under a new session, which tells the peer. Both have every
+//! pair prove itself again, and leave an active one that does not within a fifth of a second for one that does.
+//!
 //! # Sizes
 //!
 //! Pings padded to the full size of a datagram tell what passes the active pair and the standby (`mtu.rs`, RFC 8899).
@@ -78,6 +81,7 @@
 //! try a longer silence belong to the engine, which owns all agents.
 
 mod agent;
+mod anew;
 mod attempt;
 pub(crate) mod budget;
 mod candidate;

@@ -12,6 +12,8 @@ use super::score::{Kind, Score};
 
 /// A ping is waited for at least this long before it counts as unanswered, and at least twice the round trip.
 const MIN_PATIENCE: Duration = Duration::from_millis(300);
+/// For this long where it must prove itself anew, since a network has changed: it probably leads nowhere now.
+const ANEW_PATIENCE: Duration = Duration::from_millis(100);
 /// It is never waited for longer: a round trip above half of this was measured over a sleep, or is of no use.
 const MAX_PATIENCE: Duration = Duration::from_secs(3);
 /// Pings without an answer that are remembered: the search's 20 of 2 s and as many again.
@@ -209,6 +211,8 @@ impl Pair {
     }
 
     fn patience(&self) -> Duration {
-        (self.last_rtt * 2).clamp(MIN_PATIENCE, MAX_PATIENCE)
+        let proved_before = self.verified.is_none() && !self.last_rtt.is_zero();
+        let least = if proved_before { ANEW_PATIENCE } else { MIN_PATIENCE };
+        (self.last_rtt * 2).clamp(least, MAX_PATIENCE)
     }
 }

@@ -67,6 +67,11 @@ impl Sessions {
         Freshness::Fresh
     }
 
+    /// The session whose pings are believed.
+    pub(crate) fn current(&self) -> Option<u64> {
+        self.current.as_ref().map(|current| current.id)
+    }
+
     /// The challenge to hand to the sender of a ping of this session.
     pub(crate) fn challenge_for(&self, session: u64) -> u64 {
         match &self.current {

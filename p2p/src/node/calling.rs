@@ -12,6 +12,17 @@ const BEFORE_TCP: u32 = 3;
 const LOOKUPS: u32 = 3;
 /// With the longest pauses, two minutes.
 const CALLS_AN_HOUR: u32 = 30;
+/// The news of a change is no older than this: a connection that is younger has begun after it.
+const NEWS: Duration = Duration::from_secs(1);
+
+/// The families whose packets left from an address that this machine has lost, and now leave from another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Renumbered {
+    /// IPv4.
+    pub v4: bool,
+    /// IPv6.
+    pub v6: bool,
+}
 
 /// How long an answer to the hello of a doubt takes at most, when the round trip is known and when not.
 const SHORTEST_DOUBT: Duration = Duration::from_millis(300);
@@ -33,12 +44,20 @@ impl Node {
     }
 
     /// The daemon knows that the network of this machine changed. Whoever is not connected is called, and so is whoever
-    /// is connected in a way that cannot follow us to another address: it would take the idle timeout to notice.
-    pub fn handle_network_changed(&mut self, now: Now) {
+    /// is connected in a way that cannot follow us to another address: it would take the idle timeout to notice. What
+    /// cannot follow and certainly had to is closed: until then half of what is said would be said there.
+    pub fn handle_network_changed(&mut self, renumbered: Renumbered, now: Now) {
         self.plan.handle_network_changed(now.instant);
         self.udp_works = false;
         self.budget = DialBudget::new(now.instant);
         self.forget_reach(now);
+        for session in self.sessions.values() {
+            let lost = session.links.iter().filter(|(_, link)| {
+                let had_to = if link.address.is_ipv4() { renumbered.v4 } else { renumbered.v6 };
+                had_to && !session.follows(link) && now.instant.duration_since(link.since) >= NEWS
+            });
+            self.outputs.extend(lost.map(|(key, _)| Output::Close(*key)));
+        }
         let stuck = self.sessions.iter().filter(|(_, session)| session.is_stuck(now.instant));
         for peer in stuck.map(|(peer, _)| *peer).collect::<Vec<_>>() {
             let addresses = self.callable_addresses(&peer);

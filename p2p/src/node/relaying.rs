@@ -146,9 +146,10 @@ impl Node {
             Session::new(*next)
         });
         let first = session.is_over();
-        let old = session.supersede(now.instant);
-        // Both calls were answered: the direct one is better.
-        let needless = session.links.keys().any(|link| !old.contains(link));
+        let old = session.supersede(None, now.instant);
+        // Both our calls were answered: the direct one is better. When the peer calls, it may have lost the direct one and we
+        // do not know yet; so it decides.
+        let needless = dialled && session.links.keys().any(|link| !old.contains(link));
         self.outputs.extend(old.into_iter().map(Output::Close));
         if needless {
             self.outputs.push_back(Output::Close(key));

@@ -27,7 +27,7 @@ pub(super) struct Link {
     pub(super) dialled: bool,
     /// Somebody else could call the peer there: we did, or it calls from its shared socket.
     pub(super) callable: bool,
-    /// It goes on when our own address changes: QUIC lets the side that called move.
+    /// It may go on when our own address changes: QUIC lets the side that called move.
     pub(super) movable: bool,
     /// It is QUIC.
     pub(super) udp: bool,
@@ -117,12 +117,17 @@ impl Session {
         }
     }
 
-    /// The connections that a new one replaces.
-    pub(super) fn supersede(&self, now: Instant) -> Vec<ConnectionKey> {
+    /// The connections that a new one replaces; `from` is where its packets come from, if it is QUIC. All QUIC of a peer
+    /// comes from one socket, so two ports of one address are two mappings of its router, of which the first is gone.
+    pub(super) fn supersede(&self, from: Option<SocketAddr>, now: Instant) -> Vec<ConnectionKey> {
         let old = |since: Instant| now.duration_since(since) >= OLD;
-        let links = self.links.iter().map(|(key, link)| (*key, link.since));
-        let circuits = self.circuits.iter().map(|(key, circuit)| (*key, circuit.since));
-        links.chain(circuits).filter(|(_, since)| old(*since)).map(|(key, _)| key).collect()
+        let remapped = |link: &Link| {
+            let port = from.filter(|from| link.udp && from.ip() == link.address.ip()).map(|from| from.port());
+            port.is_some_and(|port| port != link.address.port())
+        };
+        let links = self.links.iter().filter(|(_, link)| old(link.since) || remapped(link));
+        let circuits = self.circuits.iter().filter(|(_, circuit)| old(circuit.since));
+        links.map(|(key, _)| *key).chain(circuits.map(|(key, _)| *key)).collect()
     }
 
     /// Whether the only connections are TCP, and we called: then a stream of datagrams is ours to open. When both called,
@@ -142,6 +147,12 @@ impl Session {
     pub(super) fn via(&self) -> Option<DeviceId> {
         let newest = self.circuits.values().max_by_key(|circuit| circuit.since);
         newest.filter(|_| self.links.is_empty()).map(|circuit| circuit.relay)
+    }
+
+    /// Whether a connection goes on when our own address changes. Routers let nobody in at an address that their side has not
+    /// called, not even whom it has called elsewhere.
+    pub(super) fn follows(&self, link: &Link) -> bool {
+        link.movable && self.nat == NatKind::Open
     }
 
     /// Whether it will be dead without our calling again, when the address of this machine has changed. One that has

@@ -3,6 +3,7 @@
 mod agreeing;
 mod conduct;
 mod doubting;
+mod finding;
 mod relaying;
 mod rendezvous;
 

@@ -11,6 +11,7 @@ use libp2p::{
 };
 
 use super::{
+    circuit::is_circuit,
     codec::Codec,
     datagrams::Streams,
     gate::{Gate, Guests, MembersOnly, Standing},
@@ -120,7 +121,9 @@ impl Behaviour {
             ping: MembersOnly::new(pings(PING_INTERVAL), members_only.clone()),
             pulse: MembersOnly::new(pings(PULSE_INTERVAL), members_only.clone()).but_not(is_quic),
             kad: MembersOnly::new(kademlia(own, mesh), members_only.clone()),
-            relay: MembersOnly::new(relaying(own), members_only.clone()),
+            // Circuits do not chain; and libp2p-relay 0.22 tells them too whether it relays from now on, which their handler
+            // does not expect: its task panics, and the connection is never said to be gone.
+            relay: MembersOnly::new(relaying(own), members_only.clone()).but_not(is_circuit),
             relay_client: MembersOnly::new(relay_client, members_only.clone()),
             dcutr: MembersOnly::new(dcutr::Behaviour::new(own), members_only.clone()),
             relaying: MembersOnly::new(

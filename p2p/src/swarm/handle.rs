@@ -13,7 +13,7 @@ use crate::{
     identity::DeviceId,
     invite::{InviteCode, InviteTerms},
     membership::Roster,
-    node::{CommandError, Node, Now, PeerLink, RelayPolicy},
+    node::{CommandError, Node, Now, PeerLink, RelayPolicy, Renumbered},
     record::{Grants, Name, RecordId},
     signal::NatKind,
 };
@@ -146,9 +146,9 @@ impl Handle {
         self.call(move |node, now| node.handle_path_silent(peer, now)).await
     }
 
-    /// The network of this machine changed: call everybody at once who is not connected.
-    pub async fn network_changed(&self) -> Result<(), CommandError> {
-        self.call(|node, now| node.handle_network_changed(now)).await
+    /// The network of this machine changed: call everybody at once who is not connected, or cannot be any more.
+    pub async fn network_changed(&self, renumbered: Renumbered) -> Result<(), CommandError> {
+        self.call(move |node, now| node.handle_network_changed(renumbered, now)).await
     }
 
     /// Says what stands between our dataplane and the Internet.

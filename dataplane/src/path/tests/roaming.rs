@@ -129,12 +129,34 @@ fn a_change_of_our_network_tries_everything_at_once() {
 }
 
 #[test]
+fn a_change_of_the_peers_network_is_followed_as_soon_as_its_first_ping_tells() {
+    let mut pipe = lan_pair();
+    pipe.talk(ms(5000));
+    pipe.ends[0].interfaces.retain(|(at, _)| *at != address(A_LAN));
+    let data = pipe.ends[0].data;
+    pipe.with(0, |agent, now| agent.network_changed(now));
+    let outage = time_to_path(&mut pipe, |pipe| pipe.ends[0].data > data + 2);
+    assert!(outage <= ms(700), "{outage:?}");
+    assert_eq!(pipe.ends[1].agent.info().unwrap().kind, Kind::Direct);
+}
+
+#[test]
 fn a_change_that_changes_nothing_is_not_told() {
     let mut pipe = connected_pair();
     pipe.talk(ms(1000));
     pipe.with(0, |agent, now| agent.network_changed(now));
     pipe.talk(ms(5000));
-    assert_eq!(pipe.ends[0].paths().len(), 1);
+    assert!(pipe.ends.iter().all(|end| end.paths().len() == 1));
+}
+
+#[test]
+fn a_change_that_changes_nothing_costs_no_better_path() {
+    let mut pipe = lan_pair();
+    pipe.talk(ms(5000));
+    pipe.with(0, |agent, now| agent.network_changed(now));
+    pipe.talk(ms(5000));
+    assert!(pipe.ends.iter().all(|end| end.agent.info().unwrap().kind == Kind::Lan));
+    assert!(pipe.ends.iter().all(|end| end.paths().len() <= 2), "{:?}", pipe.ends[0].paths());
 }
 
 #[test]

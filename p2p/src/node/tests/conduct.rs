@@ -1,6 +1,7 @@
 //! How a node treats others who misbehave, and keeps others from thinking that it does.
 
 use super::*;
+use crate::node::Renumbered;
 
 fn admitted(node: &mut Node, now: Now) -> Option<BTreeSet<DeviceId>> {
     let admits = outputs(node, now)
@@ -108,12 +109,60 @@ fn a_change_of_network_calls_those_whose_connection_cannot_follow() {
     node.handle_dial_failed(id(5), now);
     outputs(&mut node, now);
     let now = later(now, Duration::from_secs(60));
-    node.handle_network_changed(now);
+    node.handle_network_changed(Renumbered::default(), now);
     let called: BTreeSet<DeviceId> = outputs(&mut node, now)
         .into_iter()
         .filter_map(|output| if let Output::Dial { peer, .. } = output { Some(peer) } else { None })
         .collect();
     assert_eq!(called, BTreeSet::from([id(3), id(4), id(5)]));
+}
+
+#[test]
+fn what_cannot_follow_us_to_another_address_is_closed() {
+    let now = start();
+    let mut node = founder(&Disk::default(), now);
+    for (seed, name) in [(2, "nas"), (3, "phone"), (4, "desk"), (5, "attic"), (6, "late")] {
+        member(&mut node, seed, name, now);
+    }
+    let id = |seed| identity(seed).device_id();
+    let link = |port, dialled, udp| LinkInfo { address: address(port), dialled, udp };
+    node.handle_connected(id(2), ConnectionKey(2), link(2, true, true), now);
+    node.handle_hello(id(2), Hello { nat: NatKind::Open, ..hello(now.wall) }, now).unwrap();
+    // Behind a router, which knows our old address alone.
+    node.handle_connected(id(3), ConnectionKey(3), link(3, true, true), now);
+    node.handle_hello(id(3), Hello { nat: NatKind::Easy, ..hello(now.wall) }, now).unwrap();
+    node.handle_connected(id(4), ConnectionKey(4), link(4, true, false), now);
+    node.handle_connected(id(5), ConnectionKey(5), link(5, false, true), now);
+    let now = later(now, Duration::from_secs(2));
+    // Perhaps from the new address already.
+    node.handle_connected(id(6), ConnectionKey(6), link(6, false, true), now);
+    outputs(&mut node, now);
+    let mut closed = |renumbered| -> BTreeSet<ConnectionKey> {
+        node.handle_network_changed(renumbered, now);
+        let closed = outputs(&mut node, now).into_iter();
+        closed.filter_map(|output| if let Output::Close(key) = output { Some(key) } else { None }).collect()
+    };
+    assert_eq!(closed(Renumbered { v4: false, v6: true }), BTreeSet::new());
+    let renumbered = Renumbered { v4: true, v6: false };
+    assert_eq!(closed(renumbered), BTreeSet::from([3, 4, 5].map(ConnectionKey)));
+}
+
+#[test]
+fn a_connection_from_another_port_replaces_a_young_one_and_the_other_half_of_two_calls_does_not() {
+    let now = start();
+    let mut node = founder(&Disk::default(), now);
+    member(&mut node, 2, "nas", now);
+    let nas = identity(2).device_id();
+    let mut closed = |key, port, dialled, udp| -> Vec<ConnectionKey> {
+        let link = LinkInfo { address: address(port), dialled, udp };
+        node.handle_connected(nas, ConnectionKey(key), link, now);
+        let closed = outputs(&mut node, now).into_iter();
+        closed.filter_map(|output| if let Output::Close(key) = output { Some(key) } else { None }).collect()
+    };
+    assert_eq!(closed(1, 41820, true, true), []);
+    assert_eq!(closed(2, 41820, false, true), []);
+    assert_eq!(closed(3, 5000, false, false), [], "each TCP has a port of its own");
+    assert_eq!(closed(4, 6000, false, true), [1, 2].map(ConnectionKey));
 }
 
 #[test]

@@ -11,12 +11,12 @@ fn direct(node: &mut Node, peer: DeviceId, key: u64, at: SocketAddr, now: Now) {
     node.handle_connected(peer, ConnectionKey(key), LinkInfo { address: at, dialled: true, udp: true }, now);
 }
 
-fn relaying(now: Now) -> Hello {
+pub(super) fn relaying(now: Now) -> Hello {
     Hello { relay: true, ..hello(now.wall) }
 }
 
 /// A founder in whose mesh are these others, each with `count` addresses that it was told of.
-fn mesh_of(others: std::ops::Range<u8>, count: u8, now: Now) -> Node {
+pub(super) fn mesh_of(others: std::ops::Range<u8>, count: u8, now: Now) -> Node {
     let mut node = founder(&Disk::default(), now);
     for seed in others {
         member(&mut node, seed, &format!("device{seed}"), now);
@@ -247,11 +247,14 @@ fn a_circuit_that_comes_beside_a_fresh_direct_connection_is_closed_again() {
     let (far, relay) = (identity(2).device_id(), identity(3).device_id());
     direct(&mut node, far, 1, public(2), now);
     outputs(&mut node, now);
-    node.handle_circuit(far, ConnectionKey(2), relay, false, now);
+    node.handle_circuit(far, ConnectionKey(2), relay, true, now);
     assert!(outputs(&mut node, now).iter().any(|output| matches!(output, Output::Close(ConnectionKey(2)))));
     node.handle_disconnected(far, ConnectionKey(2), now);
     assert!(events(&mut node, now).is_empty());
-    // Later it means that the peer has lost the direct one.
+    // The peer may have lost the direct one; else it closes this one.
+    node.handle_circuit(far, ConnectionKey(4), relay, false, now);
+    assert!(!outputs(&mut node, now).iter().any(|output| matches!(output, Output::Close(_))));
+    // Later it certainly has.
     let now = later(now, Duration::from_secs(60));
     node.handle_circuit(far, ConnectionKey(3), relay, false, now);
     assert!(outputs(&mut node, now).iter().any(|output| matches!(output, Output::Close(ConnectionKey(1)))));
@@ -369,28 +372,6 @@ fn connections_that_nobody_needs_are_let_go_by_whoever_made_them() {
     }
     let double = closed.iter().filter(|key| **key == 99 || wanted_key(**key) == Some(twice)).count();
     assert_eq!(double, usize::from(node.own < twice));
-}
-
-#[test]
-fn whoever_cannot_be_called_looks_for_the_relays_that_others_name() {
-    let now = start();
-    let mut node = mesh_of(2..42, 0, now);
-    let neighbour = *node.plan.missing().first().unwrap();
-    let seed = (2..42).find(|seed| identity(*seed).device_id() == neighbour).unwrap();
-    let far: Vec<DeviceId> =
-        (2..42).map(|seed| identity(seed).device_id()).filter(|device| !node.plan.wants(device)).collect();
-    connect(&mut node, neighbour, 1, true, now);
-    let presence = |relays: &[DeviceId], mesh, now: Now| {
-        let presence = Presences::own(&identity(seed), mesh, vec![], relays.to_vec(), now.wall).unwrap();
-        Hello { presences: vec![presence.bytes().to_vec()], ..hello(now.wall) }
-    };
-    let mesh = node.mesh;
-    node.handle_hello(neighbour, presence(&[far[0], far[1]], mesh, now), now).unwrap();
-    assert!(node.plan.wants(&far[0]) && node.plan.wants(&far[1]) && !node.plan.wants(&far[2]));
-    // A neighbour that relays is enough with one of them.
-    node.handle_hello(neighbour, relaying(now), now).unwrap();
-    node.set_targets(now);
-    assert_ne!(node.plan.wants(&far[0]), node.plan.wants(&far[1]));
 }
 
 fn wanted_key(key: u64) -> Option<DeviceId> {

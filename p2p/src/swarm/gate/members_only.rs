@@ -24,7 +24,7 @@ pub(crate) struct MembersOnly<B> {
     inner: B,
     guests: Guests,
     hidden: BTreeSet<ConnectionId>,
-    /// Connections it has no use for, by the peer's address.
+    /// Connections it has no use for, by the address of either end.
     but_not: fn(&Multiaddr) -> bool,
 }
 
@@ -43,9 +43,9 @@ impl<B> MembersOnly<B> {
         &mut self.inner
     }
 
-    fn hides(&mut self, connection: ConnectionId, peer: &PeerId, address: &Multiaddr) -> bool {
+    fn hides(&mut self, connection: ConnectionId, peer: &PeerId, addresses: &[&Multiaddr]) -> bool {
         let member = self.guests.standing(peer) == Some(Standing::Member);
-        let hidden = !member || (self.but_not)(address);
+        let hidden = !member || addresses.iter().any(|address| (self.but_not)(address));
         if hidden {
             self.hidden.insert(connection);
         }
@@ -73,7 +73,7 @@ impl<B: NetworkBehaviour> NetworkBehaviour for MembersOnly<B> {
         local: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        if self.hides(connection, &peer, remote) {
+        if self.hides(connection, &peer, &[local, remote]) {
             return Ok(Either::Right(dummy::ConnectionHandler));
         }
         self.inner.handle_established_inbound_connection(connection, peer, local, remote).map(Either::Left)
@@ -97,7 +97,7 @@ impl<B: NetworkBehaviour> NetworkBehaviour for MembersOnly<B> {
         role: Endpoint,
         port_use: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        if self.hides(connection, &peer, address) {
+        if self.hides(connection, &peer, &[address]) {
             return Ok(Either::Right(dummy::ConnectionHandler));
         }
         self.inner

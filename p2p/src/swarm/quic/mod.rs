@@ -40,6 +40,9 @@ pub enum Error {
     /// No socket of the address family of this address was given.
     #[error("this device has no socket that can reach {0}")]
     NoSocket(SocketAddr),
+    /// This machine has no route to the address.
+    #[error("no way leads there: {0}")]
+    NoRoute(io::Error),
     /// The connection could not be started.
     #[error("the connection could not be started: {0}")]
     Connect(#[from] quinn::ConnectError),

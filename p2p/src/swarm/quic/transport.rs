@@ -1,7 +1,8 @@
 //! libp2p's `Transport` on endpoints made of given sockets.
 
 use std::{
-    net::SocketAddr,
+    io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     pin::Pin,
     sync::{Arc, atomic::AtomicUsize},
     task::{Context, Poll, Waker},
@@ -164,6 +165,7 @@ impl libp2p::Transport for Transport {
         };
         let endpoint =
             self.endpoint_for(remote).ok_or(TransportError::Other(Error::NoSocket(remote)))?.clone();
+        has_route(remote).map_err(|error| TransportError::Other(Error::NoRoute(error)))?;
         let client = self.client.clone();
         Ok(async move {
             // The name is never sent: libp2p's TLS has no server names, but rustls wants one.
@@ -180,5 +182,23 @@ impl libp2p::Transport for Transport {
                 Poll::Pending
             }
         }
+    }
+}
+
+/// Whether the kernel knows a way there now. A datagram that it does not take is lost like any other, so a call would take
+/// as long to fail as one that nobody answers. Nothing is sent: connecting a UDP socket only looks up the route.
+fn has_route(remote: SocketAddr) -> io::Result<()> {
+    let any: SocketAddr = match remote {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    match UdpSocket::bind(any).and_then(|socket| socket.connect(remote)) {
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable) =>
+        {
+            Err(error)
+        }
+        // That we cannot look is no reason not to call.
+        Ok(()) | Err(_) => Ok(()),
     }
 }

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use super::{newcomers::uses, rig::Device};
 use crate::{
     identity::DeviceId,
-    node::{Event, RelayPolicy},
+    node::{Event, RelayPolicy, Renumbered},
 };
 
 /// A founder that relays, and two members with walls between them: they have met nobody but the founder.
@@ -55,6 +55,25 @@ async fn two_that_cannot_call_each_other_meet_through_a_third() {
 }
 
 #[tokio::test]
+async fn a_circuit_outlives_that_one_of_its_ends_begins_to_relay() {
+    let (_founder, mut one, mut other) = three(RelayPolicy::On).await;
+    met_through(&mut one, other.id()).await;
+    met_through(&mut other, one.id()).await;
+    one.handle().set_relay_policy(RelayPolicy::On).await.unwrap();
+    other.handle().set_relay_policy(RelayPolicy::On).await.unwrap();
+    let candidates: Vec<SocketAddr> = vec!["192.0.2.7:41820".parse().unwrap()];
+    one.handle().set_candidates(candidates.clone()).await.unwrap();
+    let one_id = one.id();
+    let told = other.event(|event| match event {
+        Event::Candidates { peer, addresses, .. } => {
+            (peer == one_id && !addresses.is_empty()).then_some(addresses)
+        }
+        _ => None,
+    });
+    assert_eq!(told.await, candidates);
+}
+
+#[tokio::test]
 async fn a_direct_connection_ends_the_circuit() {
     let (_founder, mut one, mut other) = three(RelayPolicy::On).await;
     met_through(&mut one, other.id()).await;
@@ -62,8 +81,8 @@ async fn a_direct_connection_ends_the_circuit() {
     one.wall.open();
     other.wall.open();
     // As if a router had been set up; they call again by themselves, but not at once.
-    one.handle().network_changed().await.unwrap();
-    other.handle().network_changed().await.unwrap();
+    one.handle().network_changed(Renumbered::default()).await.unwrap();
+    other.handle().network_changed(Renumbered::default()).await.unwrap();
     one.connected(other.id()).await;
     other.connected(one.id()).await;
     for (device, peer) in [(&one, &other), (&other, &one)] {
