@@ -68,12 +68,14 @@ pub struct Middle {
     secret: [u8; 32],
     count: u64,
     forwarded: BTreeMap<Pair, Forwarded>,
+    /// Who asked for somebody that was not there, and when: a newcomer is known before it is connected.
+    absent: BTreeMap<Pair, (DeviceId, Instant)>,
 }
 
 impl Middle {
     /// No sessions. `secret` must be known to nobody else and differ in each run.
     pub fn new(secret: [u8; 32]) -> Self {
-        Self { secret, count: 0, forwarded: BTreeMap::new() }
+        Self { secret, count: 0, forwarded: BTreeMap::new(), absent: BTreeMap::new() }
     }
 
     /// How many sessions stand.
@@ -102,10 +104,14 @@ impl Middle {
         if from == peer || !known {
             return out.push(refuse(Why::Unknown));
         }
+        let pair = pair(from, peer);
         if !connected {
+            self.absent.retain(|_, (_, at)| now < *at + OFFER);
+            if self.absent.len() < ALL {
+                self.absent.insert(pair, (from, now));
+            }
             return out.push(refuse(Why::NotConnected));
         }
-        let pair = pair(from, peer);
         if !self.forwarded.contains_key(&pair) {
             let of = |device| self.forwarded.keys().filter(|pair| pair.contains(&device)).count();
             if self.forwarded.len() >= ALL || of(from) >= PER_MEMBER || of(peer) >= PER_MEMBER {
@@ -160,6 +166,14 @@ impl Middle {
                 offer(*pair, forwarded, side, now, out);
             }
         }
+        let waited = |pair: &Pair, (from, at): &mut (DeviceId, Instant)| {
+            pair.contains(&peer) && *from != peer && now < *at + OFFER
+        };
+        let waited: Vec<DeviceId> = self.absent.extract_if(.., waited).map(|(_, (from, _))| from).collect();
+        for from in waited {
+            let fitness = Fitness { relaying: true, known: true, connected: true };
+            self.open((from, peer), fitness, now, out);
+        }
     }
 
     /// The last direct connection with a member ended.
@@ -171,6 +185,7 @@ impl Middle {
 
     /// Ends what may not be any more.
     pub fn retain(&mut self, may: impl Fn(&DeviceId, &DeviceId) -> bool, out: &mut Vec<Output>) {
+        self.absent.retain(|[a, b], _| may(a, b));
         let over: Vec<Pair> = self.forwarded.keys().filter(|[a, b]| !may(a, b)).copied().collect();
         for pair in over {
             self.end(pair, None, out);

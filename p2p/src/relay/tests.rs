@@ -1,6 +1,7 @@
 //! Three members, and whoever else there is, on virtual time: messages arrive, get lost, or lie.
 
 mod liars;
+mod newcomers;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
