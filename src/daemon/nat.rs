@@ -144,15 +144,13 @@ impl Nat {
     }
 
     /// What peers had best take our NAT for; our socket has this port. A verdict needs two members outside. With one, a NAT
-    /// that keeps the port is most likely easy, and one that does not is worth guessing ports for, which nobody does before
-    /// plain pings have failed.
+    /// that keeps the port is most likely easy; one that does not may be either.
     pub(super) fn presumed(&self, port: u16) -> Kind {
         let kind = self.main_kind();
         let mut seen = self.observers.values().filter(|observer| self.outside(observer));
         let report = seen.find_map(|observer| observer.reports.get(&Family::V4));
         match (kind, report) {
             (Kind::Unknown, Some(report)) if report.address.port() == port => Kind::Easy,
-            (Kind::Unknown, Some(_)) => Kind::Hard,
             (known, _) => known,
         }
     }

@@ -9,7 +9,7 @@ use warren_netns::Kind;
 use crate::cell::{Way, Weather, expected, meet};
 
 /// One cell at least of each row, and each way to meet.
-const CELLS: [(Kind, Kind); 13] = [
+const CELLS: [(Kind, Kind); 14] = [
     (Kind::Open, Kind::Symmetric),
     (Kind::Open, Kind::Blocked),
     (Kind::Open, Kind::SixOnly),
@@ -18,6 +18,7 @@ const CELLS: [(Kind, Kind); 13] = [
     (Kind::Restricted, Kind::Symmetric),
     (Kind::Restricted, Kind::Blocked),
     (Kind::Shifted, Kind::Shifted),
+    (Kind::Shifted, Kind::Symmetric),
     (Kind::Symmetric, Kind::Symmetric),
     (Kind::Cgnat, Kind::Cgnat),
     (Kind::Symmetric, Kind::Upnp),

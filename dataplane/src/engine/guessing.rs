@@ -165,7 +165,7 @@ impl Engine {
             };
             let role = remote.path.start_guess(now);
             guessing.current = role.map(|_| id);
-            if role == Some(Role::Sockets) {
+            if role.is_some_and(Role::opens_sockets) {
                 guessing.open(id);
             }
             self.touch(id);

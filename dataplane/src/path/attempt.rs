@@ -1,7 +1,7 @@
 //! When an agent guesses ports, and what it does with the answers. What is sent is in `guess.rs`.
 //!
 //! An attempt is due half a second after signalling told both sides of each other, if plain pings brought nothing
-//! and one side's NAT is hard where the other's is easy. The owner says when it may begin ([`Agent::start_guess`]), because
+//! and the two kinds of NAT make it promising (`role.rs`). The owner says when it may begin ([`Agent::start_guess`]), because
 //! only one peer's ports are guessed at a time. There is one attempt until something is new: our network, either
 //! side's kind of NAT, or an address of the peer that was not known before.
 
@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use super::agent::Agent;
 use super::candidate::Source;
-use super::guess::{self, Guess, Nat, Role};
+use super::guess::{self, Guess};
 use super::pair::Pair;
+use super::role::{Nat, Role};
 use super::{Route, Transmit};
 
 /// Plain pings have this long before any guessing.
@@ -117,8 +118,8 @@ impl Agent {
         for target in &attempts.targets {
             // Each observer sees another port of a hard NAT; that is no news.
             let is_known = attempts.known.iter().any(|known| match attempts.theirs {
-                Nat::Hard => known.ip() == target.ip(),
-                Nat::Unknown | Nat::Open | Nat::Easy => known == target,
+                Nat::Hard | Nat::Unknown => known.ip() == target.ip(),
+                Nat::Open | Nat::Easy => known == target,
             });
             if !is_known {
                 attempts.spent = false;

@@ -39,8 +39,8 @@
 //! more pongs and no three seconds, unless it failed in the last minute. When it falls silent the detour, kept warm as
 //! second best, takes over within two seconds; while a detour carries, the addresses are tried twice a minute.
 //!
-//! *Guessing* (`guess.rs`): where one side's NAT has another port for each destination ([`Nat::Hard`]) and the other's has
-//! not, plain pings never meet. Half a second after signalling, if nothing direct answered, the one side pings from 256
+//! *Guessing* (`guess.rs`): where one side's NAT has another port for each destination ([`Nat::Hard`]), or may have, and the
+//! other's has not, plain pings never meet. Half a second after signalling, if nothing direct answered, the one side pings from 256
 //! sockets and the other up to 2048 ports, for ten seconds at most and once until something is new (`attempt.rs`). What
 //! answers is a pair like all others, on a socket of its own, which is closed when no pair needs it any more.
 //!
@@ -97,6 +97,7 @@ mod random;
 mod ration;
 mod replay;
 mod report;
+mod role;
 mod route;
 mod schedule;
 mod score;
@@ -110,10 +111,11 @@ use std::time::{Duration, Instant};
 pub use agent::Agent;
 pub use candidate::MAX_CANDIDATES;
 pub use detour::Detour;
-pub use guess::{Nat, Role, SOCKETS};
+pub use guess::SOCKETS;
 pub use probe::{ProbeError, ProbeKey};
 pub use ration::Urgency;
 pub use report::{Outcome, PairFailure, PairReport, PairSource};
+pub use role::{Nat, Role};
 pub use route::Route;
 pub use score::Kind;
 
