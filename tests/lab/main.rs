@@ -24,6 +24,7 @@ mod mtu;
 mod obstacles;
 mod refusing;
 mod restarting;
+mod silence;
 mod surviving;
 mod trespassing;
 
@@ -130,7 +131,10 @@ fn main() -> ExitCode {
             a_link_of_1492_carries_a_download_both_ways
             a_link_of_1400_carries_a_download_both_ways
             a_link_of_1280_carries_a_download_both_ways
+            a_link_that_says_what_it_carries_is_believed
             a_download_goes_on_when_the_link_narrows;
+        silence:
+            a_router_that_forgets_in_two_seconds_is_kept_open;
         manners:
             a_hundred_dead_members_do_not_fill_a_small_router
             a_quiet_mesh_keeps_its_paths_and_says_little;

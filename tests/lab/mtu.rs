@@ -53,6 +53,20 @@ pub(crate) fn a_link_of_1280_carries_a_download_both_ways() {
     downloads(1280);
 }
 
+/// R43, with routers that do what RFC 1191 asks.
+#[expect(clippy::print_stdout, reason = "the figures are what the lab is for")]
+pub(crate) fn a_link_that_says_what_it_carries_is_believed() {
+    let world = world();
+    let (street, home) = (world.public("street"), world.behind("home", Kind::Restricted));
+    let (server, laptop) = (world.machine("server", &street), world.machine("laptop", &home));
+    home.set_link_mtu(1300);
+    let _daemons = [found(&server), join(&laptop, &invite(&server, &[]))];
+    reaches(&laptop, &server);
+    let taken = transfer(&server, &laptop, own(&laptop, "ipv4").parse().unwrap(), BYTES, LIMIT);
+    println!("link of 1300 with ICMP: 10 MB out of it in {taken:.2?}");
+    assert!(taken.is_some(), "no 10 MB within {LIMIT:?}");
+}
+
 pub(crate) fn a_download_goes_on_when_the_link_narrows() {
     let (world, server, laptop, _daemons) = pair(None);
     let flow = Flow::start(&laptop, &server, own(&server, "ipv4").parse().unwrap());

@@ -9,7 +9,8 @@
 //! - It is answered at once, and the peer sees us where it did before: the mapping lived. Three gaps of about the interval's
 //!   length prove it, and make it grow by half, up to what is allowed.
 //! - The peer sees us at another port, or three pings are lost and then the same way works again: the mapping was
-//!   gone after that gap. The interval becomes what was proved, or half of the gap, and stays below the gap for an hour.
+//!   gone after that gap. The interval becomes what was proved, or half of the gap, and stays below the gap for an hour. After a gap
+//!   of less than ten seconds it begins again with one.
 //! - There is no answer and never will be: the peer went away, and nothing is learned. Nor is anything from an answer
 //!   that came late: the other side's keep-alive may have opened the way meanwhile.
 //!
@@ -30,6 +31,8 @@ pub(crate) const LONGEST: Duration = Duration::from_secs(55);
 /// No shorter one is used: a NAT that forgets in two seconds is kept open by it, even if every other ping is lost; who
 /// forgets sooner cannot carry a conversation either.
 const SHORTEST: Duration = Duration::from_secs(1);
+/// A router that forgets within this time is a bad one.
+const HASTY: Duration = Duration::from_secs(10);
 /// Gaps survived before a longer interval is tried.
 const GOOD: u8 = 3;
 /// How long a gap that was too long is remembered. A router that was only restarted is not slow for ever.
@@ -137,9 +140,11 @@ impl KeepAlive {
     fn was_too_long(&mut self, gap: Duration, now: Instant) {
         self.good = 0;
         self.proved = self.proved.filter(|proved| *proved < gap);
-        // A gap far beyond the interval says nothing of the interval.
-        self.interval = self.interval.min(self.proved.unwrap_or_else(|| (gap / 2).max(SHORTEST)));
-        if gap <= LONGEST {
+        // A gap far beyond the interval says nothing of the interval. Nor does a hasty router say how hasty: it is measured
+        // from below, as each gap that is too long costs the path until the side behind the router speaks.
+        let less = if gap < HASTY { SHORTEST } else { gap / 2 };
+        self.interval = self.interval.min(self.proved.unwrap_or(less));
+        if gap <= late(LONGEST) {
             let lower = self.ceiling.map_or(gap, |(ceiling, _)| ceiling.min(gap));
             self.ceiling = Some((lower, now));
         }
@@ -157,11 +162,16 @@ impl KeepAlive {
         self.proved = self.proved.max(Some(self.interval));
         // What is below the usual was cut short by experience, not by others.
         let longer = (self.interval * 3 / 2).min(self.longest.max(START));
-        if longer > self.interval && self.ceiling.is_none_or(|(ceiling, _)| longer < ceiling) {
+        if longer > self.interval && self.ceiling.is_none_or(|(ceiling, _)| late(longer) < ceiling) {
             self.interval = longer;
             self.good = 0;
         }
     }
+}
+
+/// A gap is a little longer than the interval that made it.
+fn late(interval: Duration) -> Duration {
+    interval * 9 / 8
 }
 
 /// One route, or the peer's router gave it another port.
@@ -195,7 +205,8 @@ mod tests {
         let until = *now + time;
         let mut intervals = vec![keep.interval()];
         while *now < until {
-            let gap = keep.interval();
+            // As timers are: late.
+            let gap = keep.interval() + Duration::from_millis(2);
             *now += gap;
             keep.tried(way(), gap, *now);
             if gap >= lifetime {
@@ -236,7 +247,7 @@ mod tests {
         assert_eq!((keep.interval(), keep.experience()), (START, learned(Some(START), None)));
         keep.allow(s(40));
         live(&mut keep, s(30), s(600), &mut now);
-        let gap = Duration::from_millis(37_500);
+        let gap = Duration::from_millis(37_502);
         assert_eq!((keep.interval(), keep.experience()), (START, learned(Some(START), Some(gap))));
     }
 

@@ -171,6 +171,18 @@ impl Network {
         ));
     }
 
+    /// Forgets UDP flows after so many seconds of silence, as a bad router does.
+    pub fn forget_udp_after(&self, seconds: u32) {
+        for name in ["udp_timeout", "udp_timeout_stream"] {
+            self.shell(&format!("echo {seconds} > /proc/sys/net/netfilter/nf_conntrack_{name}"));
+        }
+    }
+
+    /// Makes the link to the Internet carry no more than this, in bytes; the router says so to whoever sends more.
+    pub fn set_link_mtu(&self, mtu: u16) {
+        self.shell(&format!("ip link set dev {} mtu {mtu}", self.wan));
+    }
+
     /// How many packets the router has sent to the Internet.
     #[must_use]
     pub fn sent(&self) -> u64 {
