@@ -4,6 +4,7 @@ mod agreeing;
 mod conduct;
 mod relaying;
 mod rendezvous;
+mod stand_ins;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
