@@ -39,6 +39,7 @@ mod relaying;
 mod rendezvous;
 mod session;
 mod signalling;
+mod stand_ins;
 mod thrift;
 mod timers;
 
@@ -134,6 +135,8 @@ pub struct Node {
     /// Addresses inside the tunnel that the daemon named; those of the members come on top.
     tunnel: BTreeSet<IpAddr>,
     interests: BTreeMap<DeviceId, Instant>,
+    /// Whose turn it is to stand in for neighbours that are off.
+    stand_in_round: usize,
     paces: BTreeMap<DeviceId, Paces>,
     /// Connected peers that are members no more and are still being told so, and until when.
     farewells: BTreeMap<DeviceId, Instant>,
@@ -182,6 +185,7 @@ impl Node {
             grants,
             tunnel: BTreeSet::new(),
             interests: BTreeMap::new(),
+            stand_in_round: 0,
             paces: BTreeMap::new(),
             farewells: BTreeMap::new(),
             addresses_due: None,
@@ -244,6 +248,7 @@ impl Node {
             self.relaying_connected(peer, now);
         }
         if first {
+            self.ends.is_back(&peer);
             self.start_exchange(peer, now);
         }
         if dialled {
@@ -274,6 +279,7 @@ impl Node {
         session.circuits.remove(&key);
         if session.links.is_empty() && direct {
             self.plan.handle_disconnected(&peer, now.instant);
+            self.set_targets(now);
             self.keep_reservations(now);
             self.relaying_disconnected(peer, now);
         }
@@ -329,7 +335,7 @@ impl Node {
                 }
                 Timer::Interest => {
                     self.interests.retain(|_, since| now.instant.duration_since(*since) < INTEREST);
-                    self.set_targets(now);
+                    self.next_stand_ins(now);
                     self.review_relaying(now);
                     self.let_go(now);
                 }

@@ -5,8 +5,8 @@
 //! switched off must not fill it, nor must they keep the one waiting that has just been switched on. So agents
 //! ask here ([`crate::path::Urgency`]) for two things at once:
 //!
-//! * a token: 50 a second, and 128 at once, for a start with few peers is quick;
-//! * a place: at most 48 addresses are pinged within 30 s, and no more than 32 are new at once. Whoever is there already may
+//! * a token: 16 a second, and 128 at once, for a start with few peers is quick; later 32 at once;
+//! * a place: at most 36 addresses are pinged within 30 s, and no more than 32 are new at once. Whoever is there already may
 //!   go on; but when others wait for a place, only for 5 s out of habit, or 30 s with news, and then it returns its place
 //!   by being silent for 30.
 //!
@@ -23,8 +23,13 @@ use crate::path::budget::Bucket;
 use crate::path::{Agent, Route, Urgency};
 use crate::wg::PeerId;
 
-/// Pings at once, and a second.
-const TOKENS: (u32, u32) = (128, 50);
+/// Pings at once, and a second. Control connections of the same device call the same peers beside this: together they
+/// keep below 50 packets a second, and 64 entries in a router's table.
+const TOKENS: (u32, u32) = (32, 16);
+/// Once, at the start.
+const FIRST_TOKENS: u32 = 96;
+/// Left to addresses that were not pinged yet: one ping is often enough for them, others are pinged over and over.
+const FOR_NEW: u32 = 8;
 /// New addresses at once, and a second.
 const ADDRESSES: (u32, u32) = (32, 1);
 /// How long a router remembers a ping that nobody answered.
@@ -36,10 +41,10 @@ const ORDER: [Urgency; 4] = [Urgency::New, Urgency::Wanted, Urgency::News, Urgen
 /// How many places may be taken before this urgency gets no further one.
 const fn places(urgency: Urgency) -> usize {
     match urgency {
-        Urgency::New => 48,
-        Urgency::Wanted => 44,
-        Urgency::News => 40,
-        Urgency::Habit => 32,
+        Urgency::New => 36,
+        Urgency::Wanted => 33,
+        Urgency::News => 30,
+        Urgency::Habit => 24,
     }
 }
 
@@ -65,6 +70,8 @@ const fn tenure(urgency: Urgency) -> Duration {
 #[derive(Debug)]
 pub(super) struct Probing {
     tokens: Bucket,
+    /// What is left of the first ones.
+    first: u32,
     addresses: Bucket,
     /// Addresses pinged lately that have not answered: since when, and when last.
     places: BTreeMap<Route, Place>,
@@ -91,6 +98,7 @@ impl Probing {
         let bucket = |(capacity, per_second)| Bucket::new(capacity, per_second, now);
         Self {
             tokens: bucket(TOKENS),
+            first: FIRST_TOKENS,
             addresses: bucket(ADDRESSES),
             places: BTreeMap::new(),
             turns: VecDeque::new(),
@@ -126,10 +134,13 @@ impl Probing {
 
     /// Whether a ping by this route may leave now; if so, it is taken for sent.
     fn admit(&mut self, route: Route, urgency: Urgency, now: Instant) -> bool {
-        if self.tokens.next_at() > now {
+        if !self.has_token(now) {
             return false;
         }
         let known = self.places.get(&route);
+        if known.is_some() && self.next_token(FOR_NEW, now) > now {
+            return false;
+        }
         if known.is_some_and(|place| !self.keeps(place, urgency, now)) {
             return false;
         }
@@ -142,7 +153,16 @@ impl Probing {
             self.addresses.take(now);
         }
         self.places.entry(route).or_insert(Place { since: now, last: now }).last = now;
-        self.tokens.take(now)
+        self.tokens.take(now) || self.first.checked_sub(1).map(|left| self.first = left).is_some()
+    }
+
+    fn has_token(&self, now: Instant) -> bool {
+        self.next_token(0, now) <= now
+    }
+
+    /// When there is one, with this many left to others.
+    fn next_token(&self, reserve: u32, now: Instant) -> Instant {
+        if self.first > 0 { now } else { self.tokens.next_beyond(reserve) }
     }
 
     /// Whether a place may be used further.
@@ -153,7 +173,7 @@ impl Probing {
     /// Whether there is a point in asking anybody.
     fn is_time(&mut self, now: Instant) -> bool {
         let is_due = self.is_news || self.again.is_none_or(|again| again <= now);
-        if self.turns.is_empty() || !is_due || self.tokens.next_at() > now {
+        if self.turns.is_empty() || !is_due || !self.has_token(now) {
             return false;
         }
         self.places.retain(|_, place| place.last + REMEMBERED > now);
@@ -163,7 +183,7 @@ impl Probing {
 
     /// All were asked who still wait: when to ask again. `highest` is the most urgent of them.
     fn rest(&mut self, highest: Option<Urgency>, now: Instant) {
-        let token = Some(self.tokens.next_at()).filter(|at| *at > now);
+        let token = Some(self.next_token(FOR_NEW, now)).filter(|at| *at > now);
         // Without tokens not all were asked, so that nobody was refused says nothing.
         self.is_crowded = std::mem::take(&mut self.was_refused) || (self.is_crowded && token.is_some());
         let address = highest.map(|urgency| self.addresses.next_beyond(reserve(urgency)));
@@ -205,7 +225,7 @@ impl Engine {
             };
             if !remote.path.has_ping(now) {
                 probing.waiting.remove(&id);
-            } else if remote.path.urgency(now) != urgency || probing.tokens.next_at() > now {
+            } else if remote.path.urgency(now) != urgency || !probing.has_token(now) {
                 refused.push_back(id);
             } else if let Some(ping) = remote.path.poll_ping(now, |route| probing.admit(route, urgency, now))
             {
@@ -267,13 +287,13 @@ mod tests {
             }
             for (index, (at, _)) in sent.iter().enumerate().step_by(7) {
                 let second = sent[index..].iter().take_while(|(later, _)| *later < *at + Duration::from_secs(1));
-                prop_assert!(second.count() <= 128 + 50);
+                prop_assert!(second.count() <= 128 + 16);
                 let entries: BTreeSet<Route> = sent[index..]
                     .iter()
                     .take_while(|(later, _)| *later < *at + REMEMBERED)
                     .map(|(_, route)| *route)
                     .collect();
-                prop_assert!(entries.len() <= 48, "{} addresses in 30 s", entries.len());
+                prop_assert!(entries.len() <= 36, "{} addresses in 30 s", entries.len());
             }
         }
     }
@@ -288,9 +308,9 @@ mod tests {
             probing.admit(route(number), Urgency::Habit, now);
         }
         let places = |probing: &Probing| probing.places.len();
-        assert!(places(&probing) <= 32, "{}", places(&probing));
+        assert!(places(&probing) <= 24, "{}", places(&probing));
         let admitted = (2000..2100).filter(|number| probing.admit(route(*number), Urgency::New, now)).count();
-        assert!(admitted >= 12, "{admitted}");
-        assert!(places(&probing) <= 48);
+        assert!(admitted >= 8, "{admitted}");
+        assert!(places(&probing) <= 36);
     }
 }

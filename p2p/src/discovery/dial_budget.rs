@@ -7,14 +7,14 @@
 use std::time::{Duration, Instant};
 
 /// Addresses that may be called at once at the start and after a change of network.
-const ADDRESSES: u32 = 32;
-/// Those that may be called at once later, and in [`PERIOD`] in the long run: together, never more than 16 in one.
-const ADDRESSES_LATER: f64 = 6.0;
+const ADDRESSES: u32 = 24;
+/// Those that may be called at once later, and in [`PERIOD`] in the long run: together, never more than 14 in one.
+const ADDRESSES_LATER: f64 = 4.0;
 const ADDRESSES_IN_PERIOD: f64 = 10.0;
 /// Somebody waits for an urgent call: it may borrow that much.
-const BORROWED: u32 = 8;
+const BORROWED: u32 = 4;
 /// The same for TCP.
-const STREAMS: u32 = 8;
+const STREAMS: u32 = 6;
 const STREAMS_LATER: f64 = 2.0;
 const STREAMS_IN_PERIOD: f64 = 2.0;
 const PERIOD: Duration = Duration::from_secs(30);
@@ -34,12 +34,22 @@ pub struct DialBudget {
     addresses: f64,
     streams: f64,
     at: Instant,
+    /// When it was last full.
+    renewed: Instant,
 }
 
 impl DialBudget {
     /// A full one.
     pub fn new(now: Instant) -> Self {
-        Self { addresses: f64::from(ADDRESSES), streams: f64::from(STREAMS), at: now }
+        Self { addresses: f64::from(ADDRESSES), streams: f64::from(STREAMS), at: now, renewed: now }
+    }
+
+    /// The network changed, so routers know nothing of us. Not soon after the last time: it is usually the same router, and
+    /// what was just called is still in its table.
+    pub fn renew(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.renewed) >= PERIOD {
+            *self = Self::new(now);
+        }
     }
 
     /// How many addresses one of `due` members may be called at, so that each gets its turn: 0 when nothing is left.

@@ -251,19 +251,23 @@ fn a_presence_names_at_most_two_relays_and_whoever_names_more_is_refused() {
 fn calls_that_are_answered_cost_nothing_and_the_rest_wait_for_their_turn() {
     let now = start();
     let mut budget = DialBudget::new(now);
-    assert_eq!(budget.share(4, false, now), 8);
+    assert_eq!(budget.share(4, false, now), 6);
     for _ in 0..100 {
-        let taken = budget.take(8, 8, now);
-        assert_eq!(taken.streams, 8);
+        let taken = budget.take(8, 6, now);
+        assert_eq!(taken.streams, 6);
         budget.give_back(taken);
     }
-    budget.take(32, 8, now);
+    budget.take(24, 6, now);
     assert_eq!(budget.share(1, false, now), 0);
-    assert_eq!(budget.share(1, true, now), 8, "somebody waits for it");
+    assert_eq!(budget.share(1, true, now), 4, "somebody waits for it");
     assert_eq!(budget.take(1, 1, now).streams, 0);
     let ready = budget.ready_at();
     assert_eq!(budget.share(1, false, ready), 1);
     assert!(ready - now <= Duration::from_secs(7));
+    budget.renew(now + Duration::from_secs(20));
+    assert_eq!(budget.share(1, false, now + Duration::from_secs(20)), 4, "it is in the same table still");
     let rested = now + Duration::from_secs(3600);
-    assert_eq!(budget.share(1, false, rested), 6, "no second burst");
+    assert_eq!(budget.share(1, false, rested), 4, "no second burst");
+    budget.renew(rested);
+    assert_eq!(budget.share(1, false, rested), 24, "another network");
 }

@@ -170,7 +170,7 @@ impl Node {
         self.sessions.get(relay).is_some_and(|session| session.relays || !session.greeted)
     }
 
-    fn is_direct(&self, peer: &DeviceId) -> bool {
+    pub(super) fn is_direct(&self, peer: &DeviceId) -> bool {
         self.sessions.get(peer).is_some_and(|session| !session.links.is_empty())
     }
 

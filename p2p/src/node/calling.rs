@@ -1,9 +1,9 @@
 //! Calling members: at which addresses, by QUIC or TCP too, and what becomes of it.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{cmp::Reverse, net::SocketAddr, time::Duration};
 
 use super::{Node, Now, Output};
-use crate::{discovery::DialBudget, identity::DeviceId};
+use crate::{identity::DeviceId, record::Timestamp};
 
 /// So many calls by QUIC have failed before TCP is tried, where QUIC has worked with somebody else.
 const BEFORE_TCP: u32 = 3;
@@ -49,7 +49,7 @@ impl Node {
     pub fn handle_network_changed(&mut self, renumbered: Renumbered, now: Now) {
         self.plan.handle_network_changed(now.instant);
         self.udp_works = false;
-        self.budget = DialBudget::new(now.instant);
+        self.budget.renew(now.instant);
         self.forget_reach(now);
         for session in self.sessions.values() {
             let lost = session.links.iter().filter(|(_, link)| {
@@ -118,8 +118,9 @@ impl Node {
             let due = self.plan.due(now.instant);
             let urgent =
                 |peer: &&DeviceId| self.interests.contains_key(peer) || self.sessions.contains_key(peer);
-            let pressing = due.iter().find(urgent).copied();
-            let peer = pressing.or_else(|| due.first().copied())?;
+            let pressing = due.iter().filter(urgent).min_by_key(|device| self.prospects(device)).copied();
+            let peer =
+                pressing.or_else(|| due.iter().min_by_key(|device| self.prospects(device)).copied())?;
             let mut addresses = self.callable_addresses(&peer);
             if self.conduct.is_cut_off(&peer) {
                 self.plan.begin(&peer, now.instant);
@@ -151,6 +152,13 @@ impl Node {
             self.call_through(peer, now.instant + super::relaying::CIRCUIT_AFTER);
             return Some(output);
         }
+    }
+
+    /// Where there are more to call than the budget allows, the least come first: whoever has failed least, and of these
+    /// whoever answered last.
+    fn prospects(&self, peer: &DeviceId) -> (u32, Reverse<Option<Timestamp>>) {
+        let best = self.book.of(peer).first();
+        (self.plan.failures(peer), Reverse(best.and_then(|remembered| remembered.succeeded)))
     }
 
     /// Everybody connected is asked, so not after each call: at first, and once an hour. Whoever is connected with nobody

@@ -55,6 +55,7 @@ impl Node {
         if roster.is_member(&self.own) {
             let seen = roster.members().keys().filter(|device| roster.sees(&self.own, device));
             targets = neighbours(&self.own, seen.clone().copied());
+            targets.extend(self.stand_ins(&targets));
             let admins = seen.clone().filter(|device| roster.is_admin(device)).copied();
             if roster.is_admin(&self.own) {
                 targets.extend(fellow_admins(&self.own, admins));
@@ -68,10 +69,9 @@ impl Node {
                 targets.extend(more);
             }
         }
-        let sessions = &self.sessions;
-        let direct =
-            |device: &DeviceId| sessions.get(device).is_some_and(|session| !session.links.is_empty());
-        self.plan.set_targets(&targets, direct, now.instant);
+        let direct: BTreeSet<DeviceId> =
+            targets.iter().filter(|device| self.is_direct(device)).copied().collect();
+        self.plan.set_targets(&targets, |device| direct.contains(device), now.instant);
     }
 
     pub(super) fn tunnel_addresses(&self) -> BTreeSet<IpAddr> {

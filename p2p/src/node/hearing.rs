@@ -10,6 +10,10 @@ impl Node {
     pub fn handle_address(&mut self, peer: DeviceId, address: SocketAddr, source: Source, now: Now) {
         let known = peer != self.own && self.roster().is_member(&peer);
         if known && !self.inside_tunnel(&address.ip()) && self.book.heard(peer, address, source, now.wall) {
+            if self.sessions.is_empty() {
+                // It may be the one that answers.
+                self.set_targets(now);
+            }
             self.plan.handle_news(&peer, now.instant);
         }
     }
@@ -45,8 +49,18 @@ impl Node {
         self.say_hello_to_all(now);
     }
 
-    /// Writes down addresses that are new. Call it before the end.
-    pub fn keep_addresses(&mut self) {
+    /// Writes down all there is to write. Call it before the end: who is connected then is the first to call afterwards.
+    pub fn keep_everything(&mut self, now: Now) {
+        for (peer, session) in &self.sessions {
+            for link in session.links.values().filter(|link| link.callable) {
+                self.book.succeeded(*peer, link.address, now.wall);
+            }
+        }
+        self.keep_addresses();
+    }
+
+    /// Writes down addresses that are new.
+    pub(super) fn keep_addresses(&mut self) {
         self.addresses_due = None;
         while let Some(device) = self.book.poll_changed() {
             self.keep.keep_addresses(&device, self.book.of(&device));

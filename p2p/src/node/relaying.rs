@@ -158,6 +158,7 @@ impl Node {
         self.relaying.answered(&peer);
         if first {
             self.outputs.push_back(Output::Event(Event::ConnectedThrough { peer, relay }));
+            self.ends.is_back(&peer);
             self.start_exchange(peer, now);
             // Whoever of us wanted the connection, both call directly.
             self.set_targets(now);

@@ -6,6 +6,7 @@ mod doubting;
 mod finding;
 mod relaying;
 mod rendezvous;
+mod stand_ins;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -21,8 +21,10 @@ const ALL: usize = 512;
 const PATIENCE: Duration = Duration::from_secs(1);
 /// A relay that has not answered is not asked again before this time,
 const SILENT: Duration = Duration::from_secs(10);
-/// nor one that said the peer is not there,
+/// nor one that said the peer is not there: at first, and at most, for whoever is off for long stays so. When it is back,
+/// it connects with us too, as somebody wants it here.
 const ABSENT: Duration = Duration::from_secs(5);
+const ABSENT_MAX: Duration = Duration::from_secs(60);
 /// nor one that said no.
 const REFUSED: Duration = Duration::from_secs(60);
 /// How often a relay is told that we go on wanting it. Whoever does not want it leaves that to the other end.
@@ -72,6 +74,8 @@ struct Wish {
     ours: bool,
     held: BTreeMap<DeviceId, Held>,
     asked: BTreeMap<DeviceId, Asked>,
+    /// How often in a row it was not there.
+    absences: u32,
 }
 
 /// Our sessions through others.
@@ -124,6 +128,7 @@ impl Ends {
         out.push(Output::Send(relay, Message::Accept { session }));
         let wish = self.wishes.entry(peer).or_default();
         wish.asked.remove(&relay);
+        wish.absences = 0;
         let before = wish.held.insert(relay, Held { session, renewed: now, away: None });
         match before {
             Some(before) if before.session == session => return,
@@ -154,7 +159,11 @@ impl Ends {
     ) {
         let Some(wish) = self.wishes.get_mut(&peer) else { return };
         let pause = match why {
-            Why::NotConnected => ABSENT,
+            Why::NotConnected => {
+                let doubled = ABSENT.saturating_mul(1u32.checked_shl(wish.absences).unwrap_or(u32::MAX));
+                wish.absences = wish.absences.saturating_add(1);
+                doubled.min(ABSENT_MAX)
+            }
             Why::NotRelaying | Why::Unknown | Why::Full | Why::Declined => REFUSED,
         };
         wish.asked.insert(relay, Asked { at: now, again: now + pause, answered: true });
@@ -173,6 +182,14 @@ impl Ends {
         wish.asked.insert(relay, Asked { at: now, again: now + ABSENT, answered: true });
         out.push(Output::Ended { peer: *peer, relay, session });
         true
+    }
+
+    /// A peer is connected with us, so it is with others too: whoever said that it is not there is asked again at once.
+    pub fn is_back(&mut self, peer: &DeviceId) {
+        if let Some(wish) = self.wishes.get_mut(peer).filter(|wish| wish.absences > 0) {
+            wish.absences = 0;
+            wish.asked.clear();
+        }
     }
 
     /// A member is connected directly again: sessions through it are renewed at once.

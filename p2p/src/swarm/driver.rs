@@ -145,7 +145,7 @@ impl Driver {
                 }
             }
         };
-        self.node.keep_addresses();
+        self.node.keep_everything(now());
         self.be_silent();
         self.closer.close().await;
         drop(self.swarm);

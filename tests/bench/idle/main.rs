@@ -106,6 +106,11 @@ fn measure(members: usize, time: Duration) -> bool {
     line("processor, seconds a minute", used.iter().map(|used| used / seconds * 60.0).collect(), 3);
     line("memory, MiB", memory, 1);
     println!("members with another path than before: {changed}");
+    for (before, after) in before.iter().flatten().zip(after.iter().flatten()) {
+        if before != after {
+            println!("  {before} -> {after}");
+        }
+    }
     changed == 0
 }
 

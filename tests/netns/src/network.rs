@@ -1,5 +1,6 @@
 //! A network with a router, and what can be done to that router.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -160,6 +161,19 @@ impl Network {
     #[must_use]
     pub fn tracked(&self) -> usize {
         self.shell("cat /proc/sys/net/netfilter/nf_conntrack_count").trim().parse().unwrap_or_default()
+    }
+
+    /// Where the connections go that the router tracks to addresses that begin so: address, port and protocol.
+    #[must_use]
+    pub fn tracked_towards(&self, prefix: &str) -> BTreeSet<String> {
+        let table = self.shell("conntrack -L 2>/dev/null");
+        let lines = table.lines().filter_map(|line| {
+            let field = |name: &str| line.split_whitespace().find_map(|word| word.strip_prefix(name));
+            let (to, port) = (field("dst=")?, field("dport=")?);
+            let protocol = line.split_whitespace().next()?;
+            to.starts_with(prefix).then(|| format!("{to}:{port}/{protocol}"))
+        });
+        lines.collect()
     }
 
     /// Refuses new connections past this many, as a small router does. (The kernel's own limit is one for all

@@ -40,3 +40,24 @@ fn a_session_that_only_the_other_end_wanted_is_not_kept_when_word_of_its_end_was
     assert!(world.relays(b, a).is_empty());
     assert_eq!(world.members[&b].ends.poll_timeout(), None);
 }
+
+#[test]
+fn a_relay_is_asked_less_and_less_for_whoever_is_off_and_at_once_when_it_is_back() {
+    let (peer, relay, begin) = (device(1), device(2), start());
+    let candidates = [Candidate { relay, round_trip: None }];
+    let (mut ends, mut out, mut now) = (Ends::default(), Vec::new(), begin);
+    ends.want(peer);
+    while now < begin + Duration::from_secs(600) {
+        let before = out.len();
+        ends.review(&candidates, now, &mut out);
+        if out.len() > before {
+            ends.refused(relay, peer, Why::NotConnected, now, &mut out);
+        }
+        now += Duration::from_secs(1);
+    }
+    assert!((10..=14).contains(&out.len()), "asked {} times in ten minutes", out.len());
+    let before = out.len();
+    ends.is_back(&peer);
+    ends.review(&candidates, now, &mut out);
+    assert_eq!(out[before..], [Output::Send(relay, Message::Open { peer })]);
+}
