@@ -67,10 +67,13 @@ impl Node {
         }
     }
 
-    /// The connections of all may be dead: whoever does not answer soon is called again.
+    /// The connections of all may be dead. Those that relay are called again if they do not answer soon: they are needed
+    /// now, and to call the others as well is more than a router bears when many of them died.
     pub(super) fn doubt_all(&mut self, now: Now) {
         self.say_hello_to_all(now);
-        for session in self.sessions.values_mut().filter(|session| !session.links.is_empty()) {
+        for session in
+            self.sessions.values_mut().filter(|session| session.relays && !session.links.is_empty())
+        {
             let round_trip = session.round_trip.unwrap_or_default();
             let patience = (round_trip * 3).clamp(SHORTEST_DOUBT, LONGEST_DOUBT);
             session.doubted.get_or_insert(now.instant + patience);

@@ -68,7 +68,8 @@ fn when_a_path_falls_silent_whoever_does_not_answer_is_called_again() {
         let now = later(begin, silent);
         node.handle_timeout(now);
         let session = node.sessions[&peer].id;
-        node.handle_hello_answer(peer, session, Some(hello(now.wall)), now);
+        let relays = Hello { relay: true, ..hello(now.wall) };
+        node.handle_hello_answer(peer, session, Some(relays), now);
         outputs(&mut node, now);
         node.handle_path_silent(peer, now);
         if answers {
