@@ -12,6 +12,7 @@ mod bench_itself;
 mod blocked;
 mod cell;
 mod crowd;
+mod forgetting;
 mod grid;
 mod interrupting;
 mod joining;
@@ -113,6 +114,8 @@ fn main() -> ExitCode {
             a_download_survives_the_death_of_its_relay
             a_download_survives_a_direct_path_that_falls_silent
             a_frozen_daemon_comes_back_without_a_burst;
+        forgetting:
+            behind_a_nat_that_forgets_in_two_seconds_a_member_is_reached_after_silence;
         blocked:
             a_member_without_udp_reaches_the_founder_in_a_stream
             two_members_without_udp_meet_through_the_founder

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::node::Node;
 use crate::{Kind, Mapper, Middle};
@@ -150,6 +151,15 @@ impl Network {
             first + 999
         ));
         self.forget();
+    }
+
+    /// How long the router remembers UDP that it has heard nothing of, answered or not.
+    pub fn remember_udp(&self, time: Duration) {
+        let seconds = time.as_secs();
+        self.shell(&format!(
+            "for name in udp_timeout udp_timeout_stream; do
+                echo {seconds} >/proc/sys/net/netfilter/nf_conntrack_$name; done"
+        ));
     }
 
     /// Empties the table of connections the router tracks.
