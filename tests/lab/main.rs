@@ -128,6 +128,8 @@ fn main() -> ExitCode {
             a_link_of_1492_carries_a_download_both_ways
             a_link_of_1400_carries_a_download_both_ways
             a_link_of_1280_carries_a_download_both_ways
+            an_honest_link_of_1280_carries_a_download_both_ways
+            an_honest_link_of_1280_carries_a_download_both_ways_by_ipv6
             a_download_goes_on_when_the_link_narrows;
         manners:
             a_hundred_dead_members_do_not_fill_a_small_router
