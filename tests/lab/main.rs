@@ -96,7 +96,8 @@ fn main() -> ExitCode {
             a_machine_without_tun_is_told_so
             a_user_without_rights_is_told_what_to_run
             a_configuration_with_an_unknown_setting_is_refused
-            a_taken_interface_name_is_refused_before_anything_is_made;
+            a_taken_interface_name_is_refused_before_anything_is_made
+            a_daemon_without_files_to_guess_with_says_so_and_keeps_its_relay;
         interrupting:
             a_daemon_answers_while_it_joins_and_goes_back_when_told_to_stop
             a_network_interface_taken_away_ends_the_daemon_with_a_message
