@@ -17,7 +17,7 @@ fn pair(kind: Kind, weather: impl Fn(&Middle)) -> (World, Machine, Machine, Vec<
     let (street, home) = (world.public("street"), world.behind("home", kind));
     let (server, laptop) = (world.machine("server", &street), world.machine("laptop", &home));
     weather(world.middle());
-    [&server, &laptop].map(Machine::count_too_big);
+    [&server, &laptop].into_iter().for_each(Machine::count_too_big);
     let mut daemons = vec![found(&server)];
     daemons.push(join(&laptop, &invite(&server, &[])));
     until(MEET, "they know each other", || (peers(&server).len() == 1).then_some(()));
