@@ -12,6 +12,7 @@ mod bench_itself;
 mod blocked;
 mod cell;
 mod crowd;
+mod forgetting;
 mod grid;
 mod interrupting;
 mod joining;
@@ -24,7 +25,6 @@ mod mtu;
 mod obstacles;
 mod refusing;
 mod restarting;
-mod silence;
 mod surviving;
 mod trespassing;
 
@@ -96,7 +96,8 @@ fn main() -> ExitCode {
             a_machine_without_tun_is_told_so
             a_user_without_rights_is_told_what_to_run
             a_configuration_with_an_unknown_setting_is_refused
-            a_taken_interface_name_is_refused_before_anything_is_made;
+            a_taken_interface_name_is_refused_before_anything_is_made
+            a_daemon_without_files_to_guess_with_says_so_and_keeps_its_relay;
         interrupting:
             a_daemon_answers_while_it_joins_and_goes_back_when_told_to_stop
             a_network_interface_taken_away_ends_the_daemon_with_a_message
@@ -119,6 +120,8 @@ fn main() -> ExitCode {
             a_download_does_not_need_the_founder
             a_daemon_killed_under_load_is_back_within_seconds
             a_frozen_daemon_comes_back_without_a_burst;
+        forgetting:
+            behind_a_nat_that_forgets_in_two_seconds_a_member_is_reached_after_silence;
         blocked:
             a_member_without_udp_reaches_the_founder_in_a_stream
             two_members_without_udp_meet_through_the_founder
@@ -131,10 +134,9 @@ fn main() -> ExitCode {
             a_link_of_1492_carries_a_download_both_ways
             a_link_of_1400_carries_a_download_both_ways
             a_link_of_1280_carries_a_download_both_ways
-            a_link_that_says_what_it_carries_is_believed
+            an_honest_link_of_1280_carries_a_download_both_ways
+            an_honest_link_of_1280_carries_a_download_both_ways_by_ipv6
             a_download_goes_on_when_the_link_narrows;
-        silence:
-            a_router_that_forgets_in_two_seconds_is_kept_open;
         manners:
             a_hundred_dead_members_do_not_fill_a_small_router
             a_quiet_mesh_keeps_its_paths_and_says_little;

@@ -1,8 +1,14 @@
 //! Machines that are in the way: taken ports, full disks, missing devices. Each its own message and exit code.
 
-use warren_netns::{Footprint, Machine};
+use std::time::Duration;
 
-use crate::mesh::{START, STOP, device, found, invite, invites, restart, roster, world};
+use warren_netns::{Footprint, Kind, Machine, until, within};
+
+use crate::cell::path;
+use crate::mesh::{
+    MEET, START, STOP, device, found, invite, invites, join, peers, reach_each_other, reaches, restart,
+    roster, world,
+};
 
 /// A machine on its own.
 fn machine() -> (warren_netns::World, Machine) {
@@ -105,4 +111,49 @@ pub(crate) fn a_taken_interface_name_is_refused_before_anything_is_made() {
     refuses(&laptop, &["--tun", "warren7"], 36, "warren7");
     refuses(&laptop, &[&code, "--tun", "warren7"], 36, "warren7");
     assert_eq!(roster(&nas).len(), 1, "the code is not used up for nothing");
+}
+
+/// Files that it may open beyond those it has: enough for a client, not for the sockets that guess ports.
+const FILES_LEFT: usize = 12;
+
+/// It guesses for ten seconds, and must do so cheaply.
+const GUESSING: Duration = Duration::from_secs(12);
+
+#[expect(clippy::print_stdout, reason = "the figures are what the lab is for")]
+pub(crate) fn a_daemon_without_files_to_guess_with_says_so_and_keeps_its_relay() {
+    let world = world();
+    let (street, home) = (world.public("street"), world.behind("home", Kind::Restricted));
+    let office = world.behind("office", Kind::Symmetric);
+    let founder = world.machine("founder", &street);
+    let (a, b) = (world.machine("a", &home), world.machine("b", &office));
+    let _founder = found(&founder);
+    let code = invite(&founder, &["--uses", "2"]);
+    // The one that needs many sockets is the one behind the harder router.
+    let poor = join(&b, &code);
+    reaches(&b, &founder);
+    let before = poor.open_files();
+    poor.limit_files(before + FILES_LEFT);
+    let rich = join(&a, &code);
+    until(MEET, "b knows a", || (peers(&b).len() == 2).then_some(()));
+
+    reach_each_other(&a, &b);
+    until(MEET, "a says that they are relayed", || rich.log().contains("relay by founder").then_some(()));
+    let said = "fewer sockets to guess the port";
+    until(MEET, "b says why it does not guess", || poor.log().contains(said).then_some(()));
+    let used = poor.processor_time().unwrap();
+    let _ = within(GUESSING, || None::<()>);
+    let used = poor.processor_time().unwrap() - used;
+    let lines = poor.log().matches(said).count();
+    println!(
+        "{before} files and {FILES_LEFT} to go: relayed, {lines} times said why, {used:.2?} of processor time \
+         in {GUESSING:?}, {} files and {} at last",
+        poor.open_files(),
+        path(&a, "b")
+    );
+    // The other side guesses all the same, and one time in thirty hits the one port there is.
+    assert!(["relay", "direct"].contains(&path(&a, "b").as_str()));
+    assert!(lines <= 3, "said {lines} times");
+    assert!(used < Duration::from_secs(2), "{used:?} of processor time");
+    assert!(poor.open_files() <= before + FILES_LEFT);
+    reach_each_other(&a, &b);
 }

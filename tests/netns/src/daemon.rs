@@ -123,6 +123,18 @@ impl Daemon {
         self.signal(Signal::CONT);
     }
 
+    /// How many files it has open, sockets included.
+    #[must_use]
+    pub fn open_files(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.child.id())).map_or(0, Iterator::count)
+    }
+
+    /// Lets it open this many files and no more.
+    pub fn limit_files(&self, most: usize) {
+        let (pid, limit) = (self.child.id().to_string(), format!("--nofile={most}"));
+        let _ = self.machine.run("prlimit", &["--pid", &pid, &limit]).expect_success();
+    }
+
     /// The processor time it has used.
     #[must_use]
     pub fn processor_time(&self) -> Option<Duration> {

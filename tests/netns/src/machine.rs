@@ -167,6 +167,24 @@ impl Machine {
         lines.lines().filter_map(after).collect()
     }
 
+    /// From now on counts how often it is told by ICMP, of either family, that a packet was too big for a link on its way.
+    pub fn count_too_big(&self) {
+        self.nft(
+            "table inet too_big { chain input { type filter hook input priority -300;
+                icmp type destination-unreachable icmp code 4 counter
+                icmpv6 type packet-too-big counter
+            }; }",
+        );
+    }
+
+    /// How often that was since [`count_too_big`](Self::count_too_big).
+    #[must_use]
+    pub fn told_too_big(&self) -> u64 {
+        let listing = self.shell("nft list table inet too_big");
+        let counts = listing.lines().filter_map(|line| line.split("counter packets ").nth(1));
+        counts.filter_map(|rest| rest.split_whitespace().next()?.parse::<u64>().ok()).sum()
+    }
+
     /// Its processes, as command lines, without those of the test itself.
     #[must_use]
     pub fn processes(&self) -> Vec<String> {

@@ -83,6 +83,11 @@ impl Middle {
         self.replace("hole", mtu.map(|mtu| format!("meta length > {mtu} drop")));
     }
 
+    /// Carries packets of at most this many bytes, and tells whoever sends longer ones; none is an Ethernet again.
+    pub fn set_link(&self, mtu: Option<u16>) {
+        self.node.shell(&format!("ip link set dev {} mtu {}", self.bridge, mtu.unwrap_or(1500)));
+    }
+
     /// Drops everything between two networks, silently; both still reach all others.
     pub fn part(&self, one: &Network, other: &Network) {
         let mut rules = String::new();

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::node::Node;
 use crate::{Kind, Mapper, Middle};
@@ -152,6 +153,15 @@ impl Network {
         self.forget();
     }
 
+    /// How long the router remembers UDP that it has heard nothing of, answered or not.
+    pub fn remember_udp(&self, time: Duration) {
+        let seconds = time.as_secs();
+        self.shell(&format!(
+            "for name in udp_timeout udp_timeout_stream; do
+                echo {seconds} >/proc/sys/net/netfilter/nf_conntrack_$name; done"
+        ));
+    }
+
     /// Empties the table of connections the router tracks.
     pub fn forget(&self) {
         self.shell("conntrack -F 2>/dev/null");
@@ -183,18 +193,6 @@ impl Network {
             "table inet table_size {{ chain forward {{ type filter hook forward priority -5;
                 ct state new ct count over {most} counter drop; }}; }}"
         ));
-    }
-
-    /// Forgets UDP flows after so many seconds of silence, as a bad router does.
-    pub fn forget_udp_after(&self, seconds: u32) {
-        for name in ["udp_timeout", "udp_timeout_stream"] {
-            self.shell(&format!("echo {seconds} > /proc/sys/net/netfilter/nf_conntrack_{name}"));
-        }
-    }
-
-    /// Makes the link to the Internet carry no more than this, in bytes; the router says so to whoever sends more.
-    pub fn set_link_mtu(&self, mtu: u16) {
-        self.shell(&format!("ip link set dev {} mtu {mtu}", self.wan));
     }
 
     /// How many packets the router has sent to the Internet.
