@@ -171,14 +171,18 @@ impl Agent {
                 return;
             }
             Some(_) => {
-                self.pairs.iter_mut().filter(|pair| pair.verified.is_none()).for_each(|p| p.pending = true)
+                let asked = |pair: &&mut Pair| pair.verified.is_none() && has_round(pair, now);
+                self.pairs.iter_mut().filter(asked).for_each(|pair| pair.pending = true);
             }
             None if !wanted && (starves || search.spacing >= SLOWEST) => {
                 self.search = None;
                 self.give_way();
                 return;
             }
-            None => self.pairs.iter_mut().for_each(|pair| pair.pending = true),
+            None => {
+                let asked = |pair: &&mut Pair| has_round(pair, now);
+                self.pairs.iter_mut().filter(asked).for_each(|pair| pair.pending = true);
+            }
         }
         if bursting {
             search.next_round = now + BURST_SPACING;
@@ -307,5 +311,16 @@ impl Agent {
         if self.transmits.len() < MAX_TRANSMITS {
             self.transmits.push_back(Transmit { route, datagram: self.codec.encode(message) });
         }
+    }
+}
+
+/// Whether a pair takes part in a round of the search. Rounds follow each other as quickly as NATs need it; a detour has
+/// none to open, so that is only for its beginning.
+fn has_round(pair: &Pair, now: Instant) -> bool {
+    match pair.source {
+        Source::Agreed(since) => {
+            now < since + BURST || pair.last_sent.is_none_or(|sent| sent + TRIAL_SPACING <= now)
+        }
+        Source::Told | Source::Learned(_) => true,
     }
 }
