@@ -177,7 +177,7 @@ impl Node {
             candidates: Vec::new(),
             nat: NatKind::Unknown,
             relays: false,
-            relaying: Relaying::default(),
+            relaying: Relaying::new(now.instant),
             middle: Middle::new(session_secret),
             ends: Ends::default(),
             reach: Reach::default(),

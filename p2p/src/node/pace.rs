@@ -23,6 +23,10 @@ const RELAYING_THEIRS: (u32, u32) = (256, 8);
 /// What we say about it at once and each second, whatever others ask us for. More is not said: all of it is said again.
 const RELAYING_OURS: (u32, u32) = (128, 4);
 
+/// Calls through others at once and each second: each is a handful of packets for us and for the relay, and a hundred members
+/// that are off must not make a stream of them.
+const CIRCUITS: (u32, u32) = (32, 1);
+
 /// A bucket of tokens that fills with time.
 #[derive(Debug)]
 pub(super) struct Pace {
@@ -39,6 +43,11 @@ impl Pace {
 
     fn slow((full, per_second): (u32, f64), now: Instant) -> Self {
         Self { left: f64::from(full), full: f64::from(full), per_second, at: now }
+    }
+
+    /// For all calls through others.
+    pub(super) fn circuits(now: Instant) -> Self {
+        Self::new(CIRCUITS, now)
     }
 
     /// Takes one token; else says when there will be one.

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{ConnectionKey, Event, Node, Now, Output, Session, Via, session::Circuit};
+use super::{ConnectionKey, Event, Node, Now, Output, Session, Via, pace::Pace, session::Circuit};
 use crate::{identity::DeviceId, signal::NatKind};
 
 /// Reservations that we keep: one, and one for when that relay goes.
@@ -52,7 +52,7 @@ enum Reservation {
 }
 
 /// The state of relaying.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Relaying {
     policy: RelayPolicy,
     reservations: BTreeMap<DeviceId, Reservation>,
@@ -62,9 +62,25 @@ pub(super) struct Relaying {
     failures: BTreeMap<DeviceId, u32>,
     /// Relays of members, as Kademlia says.
     rumours: BTreeMap<DeviceId, Vec<DeviceId>>,
+    /// How fast members are called through others,
+    pace: Pace,
+    /// and when the next may be, if it is used up.
+    paused_until: Option<Instant>,
 }
 
 impl Relaying {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            policy: RelayPolicy::default(),
+            reservations: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            failures: BTreeMap::new(),
+            rumours: BTreeMap::new(),
+            pace: Pace::circuits(now),
+            paused_until: None,
+        }
+    }
+
     /// Relays with which we have reservations.
     pub(super) fn held(&self) -> Vec<DeviceId> {
         let held = self.reservations.iter().filter(|(_, state)| **state == Reservation::Held);
@@ -85,7 +101,7 @@ impl Relaying {
 
     /// When somebody is due to be called through others.
     pub(super) fn next_call(&self) -> Option<Instant> {
-        self.calls.values().min().copied()
+        self.calls.values().min().copied().max(self.paused_until.filter(|_| !self.calls.is_empty()))
     }
 
     /// When a relay that has refused may be asked again.
@@ -246,12 +262,19 @@ impl Node {
     /// The next call through others that is due.
     pub(super) fn next_call_through(&mut self, now: Now) -> Option<Output> {
         loop {
-            let due = self.relaying.calls.iter().find(|(_, at)| **at <= now.instant);
-            let peer = *due?.0;
-            self.relaying.calls.remove(&peer);
+            let due = self.relaying.calls.iter().filter(|(_, at)| **at <= now.instant);
+            let peer = *due.min_by_key(|(_, at)| **at)?.0;
             let relays = self.relays_of(&peer);
             let absent = !self.sessions.contains_key(&peer) && self.roster().is_member(&peer);
-            if absent && !relays.is_empty() && !self.conduct.is_cut_off(&peer) {
+            let worth = absent && !relays.is_empty() && !self.conduct.is_cut_off(&peer);
+            if worth {
+                self.relaying.paused_until = self.relaying.pace.take(now.instant).err();
+                if self.relaying.paused_until.is_some() {
+                    return None;
+                }
+            }
+            self.relaying.calls.remove(&peer);
+            if worth {
                 return Some(Output::DialThrough { peer, relays });
             }
         }
