@@ -5,7 +5,7 @@
 //! switched off must not fill it, nor must they keep the one waiting that has just been switched on. So agents
 //! ask here ([`crate::path::Urgency`]) for two things at once:
 //!
-//! * a token: 16 a second, and 128 at once, for a start with few peers is quick; later 32 at once;
+//! * a token: 15 a second, and 128 at once, for a start with few peers is quick; later 24 at once;
 //! * a place: at most 36 addresses are pinged within 30 s, and no more than 32 are new at once. Whoever is there already may
 //!   go on; but when others wait for a place, only for 5 s out of habit, or 30 s with news, and then it returns its place
 //!   by being silent for 30.
@@ -25,9 +25,9 @@ use crate::wg::PeerId;
 
 /// Pings at once, and a second. Control connections of the same device call the same peers beside this: together they
 /// keep below 50 packets a second, and 64 entries in a router's table.
-const TOKENS: (u32, u32) = (32, 16);
+const TOKENS: (u32, u32) = (24, 15);
 /// Once, at the start.
-const FIRST_TOKENS: u32 = 96;
+const FIRST_TOKENS: u32 = 104;
 /// Left to addresses that were not pinged yet: one ping is often enough for them, others are pinged over and over.
 const FOR_NEW: u32 = 8;
 /// New addresses at once, and a second.
@@ -113,7 +113,7 @@ impl Probing {
     /// Something happened to a peer: it may want to ping, and addresses may have answered.
     pub(super) fn attend(&mut self, id: PeerId, path: &Agent, now: Instant) {
         if !self.places.is_empty() {
-            path.proven().for_each(|route| {
+            path.proven(now).for_each(|route| {
                 self.places.remove(&route);
             });
         }

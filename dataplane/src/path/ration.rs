@@ -5,7 +5,7 @@
 //! ([`Agent::poll_ping`]). Nothing is lost by that, it comes later: a pending ping stays pending, a burst of which nothing
 //! could be sent is not over, and rounds that come meanwhile set the same flags again.
 //!
-//! Not rationed: pings to pairs that answered, to the pair in use, to one that the peer just pinged us from, and what
+//! Not rationed: pings to pairs that answered, unless they have missed three since, to the pair in use, to one that the peer just pinged us from, and what
 //! goes through relays and streams, whose ways are open already.
 
 use std::time::{Duration, Instant};
@@ -90,9 +90,9 @@ impl Agent {
         Some(transmit)
     }
 
-    /// The addresses that answered.
-    pub fn proven(&self) -> impl Iterator<Item = Route> {
-        self.pairs.iter().filter(|pair| pair.verified.is_some()).map(|pair| pair.route)
+    /// The addresses that answer.
+    pub fn proven(&self, now: Instant) -> impl Iterator<Item = Route> {
+        self.pairs.iter().filter(move |pair| pair.is_fit(now)).map(|pair| pair.route)
     }
 
     /// There is something new to try.
@@ -120,15 +120,15 @@ impl Agent {
     }
 
     /// Nobody wants the peer any more: what still waits for leave does so no longer.
-    pub(super) fn give_way(&mut self) {
+    pub(super) fn give_way(&mut self, now: Instant) {
         for pair in &mut self.pairs {
-            pair.pending &= pair.verified.is_some();
+            pair.pending &= pair.is_fit(now);
         }
     }
 
     fn is_rationed(&self, pair: &Pair, now: Instant) -> bool {
         matches!(pair.route, Route::Udp { .. })
-            && pair.verified.is_none()
+            && !pair.is_fit(now)
             && Some(pair.route) != self.active
             && pair.pinged.is_none_or(|at| at + PROOF <= now)
     }

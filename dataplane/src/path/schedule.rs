@@ -176,7 +176,7 @@ impl Agent {
             }
             None if !wanted && (starves || search.spacing >= SLOWEST) => {
                 self.search = None;
-                self.give_way();
+                self.give_way(now);
                 return;
             }
             None => {

@@ -21,7 +21,7 @@ const TESTS: (u32, f64) = (3, 0.05);
 /// What a peer may say about relaying at once and each second: it renews a session of each of its peers every four minutes.
 const RELAYING_THEIRS: (u32, u32) = (256, 8);
 /// What we say about it at once and each second, whatever others ask us for. More is not said: all of it is said again.
-const RELAYING_OURS: (u32, u32) = (128, 4);
+const RELAYING_OURS: (u32, u32) = (128, 2);
 
 /// Calls through others at once and each second: each is a handful of packets for us and for the relay, and a hundred members
 /// that are off must not make a stream of them.
